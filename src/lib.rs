@@ -1,0 +1,4 @@
+//! A reverse-proxy sidecar that signs people in to `CodeScan` through Bitbucket Data Center.
+
+pub mod config;
+pub mod secret;

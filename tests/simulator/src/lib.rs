@@ -1,0 +1,1 @@
+//! Doubles of the two servers that the proxy stands between.
