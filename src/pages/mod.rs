@@ -1,0 +1,12 @@
+//! Draws problems and questions: HTML for people, JSON for machines, with the fields that every
+//! answer made by the proxy has.
+//!
+//! It decides nothing: which of the two is wanted, and what went wrong, it is told.
+
+mod html;
+mod respond;
+#[cfg(test)]
+mod tests;
+
+pub use self::html::{logout_question, signed_out};
+pub use self::respond::respond;
