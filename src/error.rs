@@ -4,6 +4,7 @@
 //! problem is drawn ([`crate::pages`] does that), and it says nothing that only an operator may
 //! know: internal addresses and exact causes belong in the log.
 
+mod access;
 mod application;
 mod bitbucket;
 mod href;
@@ -130,10 +131,12 @@ impl Problem {
         self
     }
 
+    /// What scripts are told.
     pub fn code(&self) -> Code {
         self.code
     }
 
+    /// The heading of the page.
     pub fn title(&self) -> &'static str {
         self.title
     }
@@ -158,6 +161,7 @@ impl Problem {
         self.action.as_ref()
     }
 
+    /// When it is worth trying again.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -194,14 +198,17 @@ impl Action {
         Self { label, href, new_tab: true }
     }
 
+    /// What the link says.
     pub fn label(&self) -> &'static str {
         self.label
     }
 
+    /// Where it leads.
     pub fn href(&self) -> &Href {
         &self.href
     }
 
+    /// Whether the page stays as it is, in its tab.
     pub fn opens_new_tab(&self) -> bool {
         self.new_tab
     }

@@ -71,7 +71,7 @@ impl Problem {
     /// The head is larger than `server.max_header_size`, of which `limit` is the value in bytes.
     pub fn header_too_large(limit: usize) -> Self {
         let message = Text::new("The head of this request is larger than ")
-            .setting(&size(limit as u64))
+            .amount(size(limit as u64))
             .words(". Mostly this is due to cookies, or to a very long address.");
         Self::new(Code::HeaderTooLarge, "The head of the request is too large", message)
             .advise("Delete the cookies of this site in your browser, then open it again.")
@@ -84,7 +84,7 @@ impl Problem {
     /// The body is larger than `server.max_body_size`, of which `limit` is the value in bytes.
     pub fn body_too_large(limit: u64) -> Self {
         let message = Text::new("What you sent is larger than ")
-            .setting(&size(limit))
+            .amount(size(limit))
             .words(", the most that this proxy takes. It was not passed on to CodeScan.");
         Self::new(Code::BodyTooLarge, "The upload is too large", message).tell_administrator(
             "The limit is `server.max_body_size`; `0` means none. Reports of scanners of large \
@@ -121,13 +121,25 @@ impl Problem {
 
 /// A number of bytes as people write it.
 fn size(bytes: u64) -> String {
-    const KIB: u64 = 1024;
-    const MIB: u64 = 1024 * KIB;
-    const GIB: u64 = 1024 * MIB;
-    match bytes {
-        _ if bytes >= GIB && bytes % GIB == 0 => format!("{} GiB", bytes / GIB),
-        _ if bytes >= MIB && bytes % MIB == 0 => format!("{} MiB", bytes / MIB),
-        _ if bytes >= KIB && bytes % KIB == 0 => format!("{} KiB", bytes / KIB),
-        _ => format!("{bytes} bytes"),
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let fits = |&(_, unit): &(&str, u64)| bytes > 0 && bytes.is_multiple_of(unit);
+    match units.into_iter().find(fits) {
+        Some((name, unit)) => format!("{} {name}", bytes / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_written_as_in_the_settings() {
+        let cases =
+            [(0, "0 bytes"), (1023, "1023 bytes"), (32 << 10, "32 KiB"), (1025, "1025 bytes")];
+        for (bytes, expected) in cases.into_iter().chain([(10 << 20, "10 MiB"), (1 << 30, "1 GiB")])
+        {
+            assert_eq!(size(bytes), expected);
+        }
     }
 }

@@ -100,7 +100,7 @@ impl Problem {
         let message = fault.what_happened().words(again);
         let mut problem =
             Self::new(Code::BitbucketUnreachable, "Bitbucket is not available", message)
-                .advise("Wait a minute, then try again.")
+                .advise("Wait a minute, then try again. If it lasts, tell your administrator.")
                 .tell_administrator(fault.what_to_look_at())
                 .tell_administrator(EXACT_CAUSE);
         problem.action = sign_in.map(|href| Action::top("Start again", href));
@@ -124,7 +124,7 @@ impl Problem {
         )
         .tell_administrator(APPLICATION_LINKS)
         .tell_administrator(in_use);
-        problem.action = sign_in.map(|href| Action::top("Start again", href));
+        problem.action = sign_in.map(|href| Action::top("Try again", href));
         problem
     }
 
@@ -139,7 +139,7 @@ impl Problem {
              the end.",
         );
         Self::new(Code::RedirectUrlMismatch, "The redirect URL does not match", message.into())
-            .offer(Action::top("Start again", sign_in))
+            .offer(Action::top("Try again", sign_in))
             .tell_administrator(in_use)
             .tell_administrator(
                 "In Bitbucket, the link is under Administration › Applications › Application \

@@ -46,6 +46,7 @@ impl Href {
         Self(public_url.at("/_codescan/oauth2/logout"))
     }
 
+    /// The address as it stands in `href` or `Location`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -54,5 +55,56 @@ impl Href {
 impl fmt::Display for Href {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_the_same_origin_are_links() {
+        for good in ["/", "/projects?id=a&b=%2F%2Fc#top", "/_codescan/oauth2/logout", "/a//b"] {
+            assert_eq!(Href::path(good).unwrap().as_str(), good);
+        }
+        let bad = [
+            "",
+            "javascript:alert(1)",
+            "JaVaScRiPt:alert(1)",
+            " /",
+            "data:text/html,x",
+            "a/b",
+            "?a",
+            "//evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "\\\\evil",
+            "https://evil.example/",
+            "/a b",
+            "/\u{e9}",
+            "/a\\b",
+            "/\0",
+        ];
+        for bad in bad {
+            assert_eq!(Href::path(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_destination_stays_inside_the_query_of_the_sign_in_link() {
+        let public_url = PublicUrl::parse("https://example.com/scan").unwrap();
+        let start = "https://example.com/scan/_codescan/oauth2/authorize";
+        let cases = [
+            ("/", start.to_owned()),
+            ("/a?b=c&d", format!("{start}?rd=/a%3Fb%3Dc%26d")),
+            ("javascript:x", format!("{start}?rd=javascript%3Ax")),
+            ("/\"><script>#\r\n", format!("{start}?rd=/%22%3E%3Cscript%3E%23%0D%0A")),
+            ("/ä", format!("{start}?rd=/%C3%A4")),
+        ];
+        for (return_to, expected) in cases {
+            assert_eq!(Href::sign_in(&public_url, return_to).as_str(), expected);
+        }
     }
 }

@@ -48,6 +48,14 @@ impl Text {
         self
     }
 
+    /// A number with its unit.
+    #[must_use]
+    pub(super) fn amount(mut self, amount: String) -> Self {
+        self.0.push(Piece::Words(amount.into()));
+        self
+    }
+
+    /// The runs of words and exact things, in their order.
     pub fn pieces(&self) -> &[Piece] {
         &self.0
     }
@@ -85,4 +93,39 @@ fn acts_on_text(c: char) -> bool {
     c.is_control()
         || matches!(c, '`' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}')
         || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_between_backticks_stand_apart() {
+        let text = Text::new("Set `a.b` to ").setting("c`d").words(".");
+        let expected = [
+            Piece::Words("Set ".into()),
+            Piece::Exact("a.b".into()),
+            Piece::Words(" to ".into()),
+            Piece::Exact("c`d".into()),
+            Piece::Words(".".into()),
+        ];
+        assert_eq!(text.pieces(), expected);
+        assert_eq!(Text::new("Set `a.b`.").to_string(), "Set `a.b`.");
+    }
+
+    #[test]
+    fn what_strangers_chose_is_short_and_on_one_line() {
+        let cases = [
+            ("alice", "alice".to_owned()),
+            ("a\r\nb\tc\u{1b}[31m", "abc[31m".to_owned()),
+            ("\u{202e}ecila\u{200b}\u{feff}\u{2066}", "ecila".to_owned()),
+            ("Łukasz 中", "Łukasz 中".to_owned()),
+            (&"x".repeat(80), "x".repeat(80)),
+            (&"ä".repeat(81), format!("{}…", "ä".repeat(80))),
+        ];
+        for (value, expected) in cases {
+            let text = Text::new("").value(value);
+            assert_eq!(text.pieces(), [Piece::Exact(expected.into())], "{value:?}");
+        }
+    }
 }

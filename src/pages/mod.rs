@@ -6,6 +6,7 @@
 mod html;
 mod respond;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
 
 pub use self::html::{logout_question, signed_out};
