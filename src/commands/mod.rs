@@ -1,0 +1,3 @@
+//! What the binary can be asked to do, a module each.
+
+pub mod healthcheck;
