@@ -1,4 +1,6 @@
 //! A reverse-proxy sidecar that signs people in to `CodeScan` through Bitbucket Data Center.
 
+pub mod bitbucket;
 pub mod config;
 pub mod secret;
+pub mod tls;
