@@ -1,0 +1,223 @@
+//! The one place that makes rustls configurations, and reads the PEM files they are made of.
+//!
+//! It knows nothing of who connects to whom: files in, a configuration out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use zeroize::Zeroizing;
+
+/// Why a configuration could not be made. Each names the file and what to look at in it.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("{} cannot be read: {source}", file.display())]
+    Unreadable { file: PathBuf, source: io::Error },
+    #[error("{} is damaged PEM: {why}", file.display())]
+    DamagedPem { file: PathBuf, why: String },
+    #[error("no PEM certificate found in {}", file.display())]
+    NoCertificate { file: PathBuf },
+    /// `number` counts from 1.
+    #[error("certificate {number} in {} cannot be used: {why}", file.display())]
+    BadCertificate { file: PathBuf, number: usize, why: rustls::Error },
+    #[error("no unencrypted PEM private key found in {}", file.display())]
+    NoKey { file: PathBuf },
+    #[error("the private key in {} cannot be used: {why}", file.display())]
+    BadKey { file: PathBuf, why: rustls::Error },
+    #[error("the key in {} does not match the certificate in {}", key.display(), certificate.display())]
+    KeyMismatch { certificate: PathBuf, key: PathBuf },
+}
+
+/// A configuration for connecting out: the system's roots and those in `extra_ca` are trusted,
+/// and `identity` (certificate chain file, key file) is shown to a server that asks for one.
+/// Sessions are resumed as long as the same configuration is used. Blocks: it reads files.
+pub fn client_config(
+    extra_ca: Option<&Path>,
+    identity: Option<(&Path, &Path)>,
+) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("aws-lc-rs has cipher suites for TLS 1.2 and 1.3")
+        .with_root_certificates(roots(extra_ca)?);
+    let Some((certificate, key)) = identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    builder
+        .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+        .map_err(|why| identity_error(why, certificate, key))
+}
+
+/// Passed by hand everywhere, so that no process-wide default is needed or missed.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn roots(extra_ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut roots = system_roots();
+    let Some(file) = extra_ca else { return Ok(roots) };
+    for (index, certificate) in certificates(file)?.into_iter().enumerate() {
+        roots.add(certificate).map_err(|why| TlsError::BadCertificate {
+            file: file.to_owned(),
+            number: index + 1,
+            why,
+        })?;
+    }
+    Ok(roots)
+}
+
+/// The system's roots; Mozilla's where the system has none at all, as in an image from scratch.
+fn system_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!(%error, "a system root certificate was left out");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::debug!("the system has no root certificates; using the built-in ones");
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
+
+/// All certificates of a PEM file, in its order; at least one.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = read(file)?;
+    let found = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|why| damaged(file, &why))?;
+    if found.is_empty() {
+        return Err(TlsError::NoCertificate { file: file.to_owned() });
+    }
+    Ok(found)
+}
+
+/// The first private key of a PEM file: PKCS#8, PKCS#1 or SEC1.
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|why| match why {
+        pem::Error::NoItemsFound => TlsError::NoKey { file: file.to_owned() },
+        why => damaged(file, &why),
+    })
+}
+
+/// Wiped after use: it may hold a key.
+fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    std::fs::read(file)
+        .map(Zeroizing::new)
+        .map_err(|source| TlsError::Unreadable { file: file.to_owned(), source })
+}
+
+fn damaged(file: &Path, why: &pem::Error) -> TlsError {
+    // Said in our words: the parser's may quote the line it stumbled over, which may be a key.
+    let why = match why {
+        pem::Error::MissingSectionEnd { .. } => "a section has no END line",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is malformed",
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        _ => "it cannot be parsed",
+    };
+    TlsError::DamagedPem { file: file.to_owned(), why: why.to_owned() }
+}
+
+fn identity_error(why: rustls::Error, certificate: &Path, key: &Path) -> TlsError {
+    match why {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::KeyMismatch { certificate: certificate.to_owned(), key: key.to_owned() }
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            TlsError::BadCertificate { file: certificate.to_owned(), number: 1, why }
+        }
+        why => TlsError::BadKey { file: key.to_owned(), why },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder for the test")
+    }
+
+    fn file(folder: &tempfile::TempDir, name: &str, content: &str) -> PathBuf {
+        let path = folder.path().join(name);
+        fs::write(&path, content).expect("written");
+        path
+    }
+
+    fn pair() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["proxy.example.com".to_owned()])
+            .expect("a certificate");
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn an_extra_authority_is_added_to_those_of_the_system() {
+        let folder = folder();
+        let ca = file(&folder, "ca.pem", &pair().0);
+        let before = roots(None).expect("roots").len();
+        assert!(before > 0, "without system roots the built-in ones are used");
+        assert_eq!(roots(Some(&ca)).expect("roots").len(), before + 1);
+        client_config(Some(&ca), None).expect("a configuration");
+    }
+
+    #[test]
+    fn an_identity_is_a_certificate_and_its_own_key() {
+        let folder = folder();
+        let (certificate, key) = pair();
+        let certificate = file(&folder, "cert.pem", &certificate);
+        let own = file(&folder, "own.pem", &key);
+        let other = file(&folder, "other.pem", &pair().1);
+        client_config(None, Some((&certificate, &own))).expect("a configuration");
+        let error = client_config(None, Some((&certificate, &other))).expect_err("not its key");
+        assert!(matches!(error, TlsError::KeyMismatch { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_fault_names_the_file_and_what_is_wrong_with_it() {
+        let folder = folder();
+        let (certificate, key) = pair();
+        let cut = certificate.split_once("-----END").expect("PEM").0;
+        let not_base64 = "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n";
+        let not_x509 = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (name, content, expected) in [
+            ("empty.pem", "", "no PEM certificate found in"),
+            ("key.pem", key.as_str(), "no PEM certificate found in"),
+            ("cut.pem", cut, "has no END line"),
+            ("base64.pem", not_base64, "is not base64"),
+            ("x509.pem", not_x509, "certificate 1 in"),
+        ] {
+            let error = client_config(Some(&file(&folder, name, content)), None)
+                .expect_err(name)
+                .to_string();
+            assert!(error.contains(expected) && error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_key_names_the_key_file() {
+        let folder = folder();
+        let certificate = file(&folder, "cert.pem", &pair().0);
+        let not_a_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        let encrypted =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        for (content, expected) in [
+            ("", "no unencrypted PEM private key"),
+            (encrypted, "no unencrypted PEM private key"),
+            (not_a_key, "cannot be used"),
+        ] {
+            let key = file(&folder, "the.key", content);
+            let error =
+                client_config(None, Some((&certificate, &key))).expect_err(expected).to_string();
+            assert!(error.contains(expected) && error.contains("the.key"), "{error}");
+        }
+        let error = client_config(None, Some((&certificate, &folder.path().join("absent"))))
+            .expect_err("absent");
+        assert!(matches!(error, TlsError::Unreadable { .. }), "{error}");
+    }
+}
