@@ -1,3 +1,6 @@
-//! What the binary can be asked to do, a module each.
+//! What the program can be told to do, a module each.
 
+pub mod check;
+pub mod cli;
 pub mod healthcheck;
+pub mod serve;
