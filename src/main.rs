@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use codescan_oauth_proxy::commands::check;
 use codescan_oauth_proxy::commands::cli::{self, Command, Invocation};
+use codescan_oauth_proxy::commands::{check, healthcheck, serve};
 use codescan_oauth_proxy::config::Sources;
 
 fn main() -> ExitCode {
@@ -21,7 +21,11 @@ fn run(invocation: Invocation) -> ExitCode {
         Command::Version => say(&format!("{}\n", cli::VERSION), "", 0),
         Command::Check | Command::Serve | Command::Healthcheck => {
             let sources = Sources::of_process(config, set, io::stdout().is_terminal());
-            let report = check::run(&sources);
+            let report = match command {
+                Command::Serve => serve::run(&sources),
+                Command::Healthcheck => healthcheck::run(&sources),
+                _ => check::run(&sources),
+            };
             say(&report.stdout, &report.stderr, report.code)
         }
     }

@@ -3,6 +3,8 @@
 
 mod answer;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
 };
 use oauth2::{
-    AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest,
+    AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest,
     HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError,
     StandardRevocableToken, TokenUrl,
 };
@@ -114,7 +116,7 @@ impl Client {
             .oauth
             .exchange_code(AuthorizationCode::new(code.expose().to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().to_owned()))
-            .request_async(&|request| self.ask_for_tokens(request))
+            .request_async(self)
             .await
             .map_err(token_error)?;
         answer.into_tokens(&self.shared.settings.scopes)
@@ -128,7 +130,7 @@ impl Client {
             .shared
             .oauth
             .exchange_refresh_token(&RefreshToken::new(refresh_token.expose().to_owned()))
-            .request_async(&|request| self.ask_for_tokens(request))
+            .request_async(self)
             .await
             .map_err(|error| match token_error(error) {
                 // No redirect takes part in a refresh, whatever the description speaks of.
@@ -187,12 +189,22 @@ impl Client {
         }
     }
 
-    /// The transport of the `oauth2` crate: only a success comes back to it, so that errors are
-    /// typed here, and its own, which hold the body, are never made of one.
     async fn ask_for_tokens(&self, request: HttpRequest) -> Result<HttpResponse, TokenError> {
         let answer = self.shared.transport.call(request).await?;
         success(&answer)?;
         Ok(HttpResponse::new(answer.body.to_vec()))
+    }
+}
+
+/// The transport of the `oauth2` crate: only a success comes back to it, so that errors are typed
+/// here, and its own, which hold the body, are never made of one. Boxed, as the compiler cannot
+/// see that a closure's future is `Send` for each lifetime.
+impl<'c> AsyncHttpClient<'c> for Client {
+    type Error = TokenError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, TokenError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.ask_for_tokens(request))
     }
 }
 

@@ -15,6 +15,17 @@ pub struct Report {
     pub code: u8,
 }
 
+impl Report {
+    /// Nothing to say.
+    pub fn code(code: u8) -> Self {
+        Self { stdout: String::new(), stderr: String::new(), code }
+    }
+
+    pub fn failed(why: String, code: u8) -> Self {
+        Self { stdout: String::new(), stderr: why, code }
+    }
+}
+
 pub fn run(sources: &Sources) -> Report {
     match config::load(sources) {
         Ok(loaded) => {

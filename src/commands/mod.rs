@@ -3,4 +3,6 @@
 pub mod check;
 pub mod cli;
 pub mod healthcheck;
+mod reload;
 pub mod serve;
+mod watch;

@@ -81,13 +81,23 @@ pub fn init(settings: &Log, output: Output, dropped: Counter) -> Result<Logs, Lo
     Ok(logs)
 }
 
-impl Logs {
+/// Changes `log.level` while the program runs.
+#[derive(Debug, Clone)]
+pub struct LevelControl(reload::Handle<EnvFilter, Registry>);
+
+impl LevelControl {
     /// Puts a new `log.level` in force.
-    pub fn set_level(&self, level: &str) -> Result<(), LogError> {
+    pub fn set(&self, level: &str) -> Result<(), LogError> {
         let filter = filter(level)?;
         // The handle fails only when its subscriber is gone, and then nobody logs.
-        let _ = self.level.reload(filter);
+        let _ = self.0.reload(filter);
         Ok(())
+    }
+}
+
+impl Logs {
+    pub fn level(&self) -> LevelControl {
+        LevelControl(self.level.clone())
     }
 
     /// An access log for one worker.

@@ -1,0 +1,339 @@
+//! `serve`: builds the rooms, joins them, and takes them down in order.
+
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::runtime::{Builder, LocalOptions, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::reload::Reload;
+use super::{check, watch};
+use crate::admin::readiness::Readiness;
+use crate::admin::{self, Shown};
+use crate::config::settings::{CookieSecret, Settings};
+use crate::config::{self, Sources};
+use crate::forward::Upstream;
+use crate::forward::pool::Pool;
+use crate::gateway::Gateway;
+use crate::gateway::app::{App, Snapshot};
+use crate::gateway::record::{Answer, Journal};
+use crate::login::exchange::Exchanges;
+use crate::seal;
+use crate::server::connection::Limits;
+use crate::server::drain::{Drain, DrainControl};
+use crate::server::listen::{self, Bound};
+use crate::server::peer::Peer;
+use crate::server::worker::{Application, Worker};
+use crate::session::Sessions;
+use crate::telemetry::liveness::Liveness;
+use crate::telemetry::logs::{self, Logs, Output};
+use crate::telemetry::metrics::Metrics;
+
+/// `EX_UNAVAILABLE` of sysexits(3): an address cannot be bound.
+const CANNOT_BIND: u8 = 69;
+
+/// `EX_SOFTWARE` of sysexits(3): a worker died, which is a fault of this program.
+const BROKEN: u8 = 70;
+
+/// Threads of the control runtime: it waits more than it works.
+const CONTROL_THREADS: usize = 2;
+
+/// Ticks between two sweeps of a worker's sessions.
+const TICKS_BETWEEN_SWEEPS: u32 = 120;
+
+/// Why the program could not begin: what to say, and the exit code.
+struct Failure(String, u8);
+
+/// Runs until SIGTERM or SIGINT and returns the exit code.
+pub fn run(sources: &Sources) -> check::Report {
+    match start(sources) {
+        Ok(program) => check::Report::code(program.run()),
+        Err(Failure(why, code)) => check::Report::failed(why, code),
+    }
+}
+
+/// Everything that is there before the first request.
+struct Program {
+    app: Arc<App>,
+    control: Runtime,
+    public: Bound,
+    admin: TcpListener,
+    logs: Logs,
+    readiness: Arc<Readiness>,
+    liveness: Arc<Liveness>,
+    reload: Reload,
+}
+
+fn start(sources: &Sources) -> Result<Program, Failure> {
+    let wrong = |why: String| Failure(why, check::WRONG_SETTINGS);
+    let loaded = config::load(sources).map_err(|faults| wrong(check::explain(&faults)))?;
+    let settings = loaded.settings.clone();
+    let made_up = CookieSecret::new(seal::random());
+    let snapshot = Snapshot::new(settings.clone(), 0, &made_up)
+        .map_err(|error| wrong(format!("{error}\n")))?;
+    let public = listen::bind(&settings.server)
+        .map_err(|error| cannot_bind("server.listen", &format!("{:?}", settings.server.listen), &error))?;
+    let admin = listen::bind_tcp(settings.admin.listen)
+        .map_err(|error| cannot_bind("admin.listen", &settings.admin.listen.to_string(), &error))?;
+    let broken = |error: io::Error| Failure(format!("cannot start: {error}\n"), BROKEN);
+    let workers = settings.server.workers.get();
+    let metrics = Arc::new(Metrics::new(workers));
+    let logs = logs::init(&settings.log, Output::Stdout, metrics.access_log_dropped.clone())
+        .map_err(|error| wrong(format!("{error}\n")))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let control = Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(broken)?;
+    let app = Arc::new(app(snapshot, &settings, metrics, &control));
+    Ok(Program {
+        readiness: Arc::new(Readiness::new(&settings.admin.ready_needs)),
+        liveness: Arc::new(Liveness::new(workers, Instant::now())),
+        reload: Reload::new(sources.clone(), loaded, made_up),
+        app,
+        control,
+        public,
+        admin,
+        logs,
+    })
+}
+
+fn cannot_bind(setting: &str, address: &str, error: &io::Error) -> Failure {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another",
+        io::ErrorKind::PermissionDenied => "this user may not; choose a port above 1023",
+        _ => "choose an address that this machine has",
+    };
+    Failure(format!("{setting}: cannot listen on {address}: {error} ({hint})\n"), CANNOT_BIND)
+}
+
+fn app(snapshot: Snapshot, settings: &Settings, metrics: Arc<Metrics>, control: &Runtime) -> App {
+    let evicted = Arc::clone(&metrics);
+    let on_eviction = move |reason| {
+        tracing::warn!(reason, "a session ended because of a limit");
+        evicted.session_evicted(reason);
+    };
+    let sessions = Arc::new(Sessions::new(&settings.session, Box::new(on_eviction)));
+    let counted = Arc::clone(&sessions);
+    metrics.count_sessions_by(move || counted.count());
+    App {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        exchanges: Exchanges::new(Arc::clone(&sessions), Arc::clone(&metrics)),
+        sessions,
+        metrics,
+        control: control.handle().clone(),
+    }
+}
+
+impl Program {
+    fn run(self) -> u8 {
+        let (drain_control, drain) = DrainControl::new();
+        let (died, mut deaths) = mpsc::unbounded_channel();
+        let spawned = self.spawn_workers(&drain, &died);
+        drop(died);
+        if let Err(error) = spawned {
+            tracing::error!(%error, "a worker could not be started");
+            return BROKEN;
+        }
+        let Self { app, control, public, admin, logs, readiness, liveness, reload } = self;
+        let code = control.block_on(async {
+            let shown = Shown {
+                metrics: Arc::clone(&app.metrics),
+                liveness,
+                readiness: Arc::clone(&readiness),
+            };
+            match tokio::net::TcpListener::from_std(admin) {
+                Ok(admin) => tokio::spawn(admin::serve(admin, Arc::new(shown))),
+                Err(error) => {
+                    tracing::error!(%error, "the admin listener could not be started");
+                    return BROKEN;
+                }
+            };
+            watch::start(&app, &readiness);
+            tokio::spawn(reload.run(Arc::clone(&app), logs.level()));
+            readiness.listening();
+            tracing::info!(address = public.address(), "listening");
+            drop(public);
+            serve_until_told(&app, &readiness, &drain_control, &mut deaths).await
+        });
+        // What still runs there is a call to Bitbucket that nobody waits for.
+        control.shutdown_timeout(Duration::from_millis(100));
+        logs.flush();
+        code
+    }
+
+    fn spawn_workers(&self, drain: &Drain, died: &mpsc::UnboundedSender<usize>) -> io::Result<()> {
+        let workers = self.app.snapshot.load().settings().server.workers.get();
+        for index in 0..workers {
+            let worker = WorkerThread {
+                index,
+                app: Arc::clone(&self.app),
+                liveness: Arc::clone(&self.liveness),
+                listener: self.public.share()?,
+                access_log: self.logs.access_log(),
+                drain: drain.clone(),
+                _died: died.clone(),
+            };
+            thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?;
+        }
+        Ok(())
+    }
+}
+
+/// Serves until a signal, then drains: unready first, while still serving, then no new
+/// connections, then what is under way, all within `server.drain_timeout`.
+async fn serve_until_told(
+    app: &App,
+    readiness: &Readiness,
+    drain: &DrainControl,
+    deaths: &mut mpsc::UnboundedReceiver<usize>,
+) -> u8 {
+    tokio::select! {
+        () = told_to_stop() => {}
+        _ = deaths.recv() => {
+            tracing::error!("a worker died; the program ends, to be started again");
+            return BROKEN;
+        }
+    }
+    let server = app.snapshot.load().settings().server.clone();
+    let deadline = tokio::time::Instant::now() + server.drain_timeout;
+    readiness.draining();
+    tracing::info!("draining");
+    tokio::select! {
+        () = tokio::time::sleep(server.drain_delay) => {}
+        // Whoever asks twice does not want to wait.
+        () = told_to_stop() => {}
+    }
+    drain.begin();
+    // Each worker holds a sender until its last connection is gone.
+    let all_gone = async { while deaths.recv().await.is_some() {} };
+    match tokio::time::timeout_at(deadline, all_gone).await {
+        Ok(()) => tracing::info!("drained"),
+        Err(_) => tracing::warn!("connections that did not end in server.drain_timeout are cut"),
+    }
+    0
+}
+
+async fn told_to_stop() {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+/// What a worker thread takes with it.
+struct WorkerThread {
+    index: usize,
+    app: Arc<App>,
+    liveness: Arc<Liveness>,
+    listener: Bound,
+    access_log: crate::telemetry::access_log::AccessLog,
+    drain: Drain,
+    /// Dropped when the thread ends, in whatever way.
+    _died: mpsc::UnboundedSender<usize>,
+}
+
+impl WorkerThread {
+    fn run(self) {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, worker = self.index, "no runtime for a worker");
+                return;
+            }
+        };
+        let _death = DeathNotice { sender: self._died.clone(), index: self.index };
+        runtime.block_on(self.serve());
+    }
+
+    async fn serve(self) {
+        let metrics = self.app.metrics.worker(self.index);
+        let journal = Rc::new(Journal {
+            metrics: Arc::clone(&metrics),
+            access_log: self.access_log.into(),
+        });
+        let upstream = Upstream::new(Pool::new(Arc::clone(&metrics)));
+        let served = Served {
+            gateway: Gateway::new(Arc::clone(&self.app), upstream, journal),
+            app: self.app,
+            liveness: self.liveness,
+            index: self.index,
+            ticks: std::cell::Cell::new(0),
+        };
+        match self.listener.into_listener() {
+            Ok(listener) => Worker::new(served, metrics).run(listener, self.drain).await,
+            Err(error) => tracing::error!(%error, "a worker has no listener"),
+        }
+    }
+}
+
+/// Tells of a worker that ended by a panic; one that drained just hangs up.
+struct DeathNotice {
+    sender: mpsc::UnboundedSender<usize>,
+    index: usize,
+}
+
+impl Drop for DeathNotice {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.sender.send(self.index);
+        }
+    }
+}
+
+/// The gateway as the server sees it.
+struct Served {
+    gateway: Gateway,
+    app: Arc<App>,
+    liveness: Arc<Liveness>,
+    index: usize,
+    ticks: std::cell::Cell<u32>,
+}
+
+impl Application for Served {
+    type Body = Answer;
+
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Answer> {
+        self.gateway.handle(request, peer).await
+    }
+
+    fn tick(&self, now: Instant) {
+        self.liveness.tick(self.index, now);
+        self.gateway.tick(now);
+        let ticks = self.ticks.get().wrapping_add(1);
+        self.ticks.set(ticks);
+        if ticks.is_multiple_of(TICKS_BETWEEN_SWEEPS) {
+            self.gateway.sweep_sessions(now);
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let snapshot = self.app.snapshot.load();
+        let server = &snapshot.settings().server;
+        Limits { header: server.header_timeout, idle: server.idle_timeout }
+    }
+
+    fn head_buffer(&self) -> usize {
+        let limit = self.app.snapshot.load().settings().server.max_header_size;
+        (limit * 2).max(128 * 1024)
+    }
+}

@@ -1,0 +1,60 @@
+//! The checks behind `/readyz`, and what else is done now and then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admin::readiness::{Check, Readiness, Schedule};
+use crate::forward::probe;
+use crate::gateway::app::App;
+
+/// Bitbucket's state only informs, so it is asked seldom.
+const BITBUCKET: Schedule = Schedule {
+    period: Duration::from_secs(30),
+    after_failure: Duration::from_secs(10),
+    timeout: Duration::from_secs(10),
+};
+
+const TIDY_EVERY: Duration = Duration::from_secs(15);
+
+/// Starts them on the control runtime, for as long as it lives.
+pub fn start(app: &Arc<App>, readiness: &Arc<Readiness>) {
+    // Sessions in memory answer as long as the program does.
+    tokio::spawn(keep(Arc::clone(readiness), Check::Store, Schedule::default(), async || Ok(())));
+    tokio::spawn(check_codescan(Arc::clone(app), Arc::clone(readiness)));
+    tokio::spawn(check_bitbucket(Arc::clone(app), Arc::clone(readiness)));
+    tokio::spawn(tidy(Arc::clone(app)));
+}
+
+async fn keep<F>(readiness: Arc<Readiness>, check: Check, schedule: Schedule, ask: F)
+where
+    F: AsyncFnMut() -> Result<(), &'static str>,
+{
+    readiness.keep_checking(check, schedule, ask).await;
+}
+
+async fn check_codescan(app: Arc<App>, readiness: Arc<Readiness>) {
+    let ask = async || {
+        let snapshot = app.snapshot.load_full();
+        let settings = snapshot.settings();
+        let host = settings.server.public_url.authority();
+        let prefix = settings.server.public_url.prefix();
+        probe::ask(&snapshot.target, host, prefix, settings.codescan.connect_timeout).await
+    };
+    readiness.keep_checking(Check::Codescan, Schedule::default(), ask).await;
+}
+
+async fn check_bitbucket(app: Arc<App>, readiness: Arc<Readiness>) {
+    let ask = async || {
+        let bitbucket = app.snapshot.load().site.bitbucket.clone();
+        bitbucket.status().await.map_err(|error| error.cause.kind())
+    };
+    readiness.keep_checking(Check::Bitbucket, BITBUCKET, ask).await;
+}
+
+async fn tidy(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(TIDY_EVERY);
+    loop {
+        ticks.tick().await;
+        app.sessions.tidy();
+    }
+}

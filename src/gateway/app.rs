@@ -1,0 +1,75 @@
+//! What all workers share, and one reading of the settings made ready for use.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+
+use crate::bitbucket;
+use crate::config::Settings;
+use crate::config::settings::CookieSecret;
+use crate::forward::connect::{ConnectError, Target};
+use crate::forward::fields::Reserved;
+use crate::forward::forwarded::PublicFields;
+use crate::login::exchange::Exchanges;
+use crate::login::{SharedSite, Site};
+use crate::session::Sessions;
+use crate::telemetry::metrics::Metrics;
+use crate::tls::{self, TlsError};
+
+/// The whole program, as a worker sees it.
+pub struct App {
+    pub snapshot: ArcSwap<Snapshot>,
+    pub sessions: Arc<Sessions>,
+    pub exchanges: Exchanges,
+    pub metrics: Arc<Metrics>,
+    /// Where everything slow runs.
+    pub control: Handle,
+}
+
+/// One reading of the settings and all that follows from it. A request uses one from its
+/// beginning to its end.
+pub struct Snapshot {
+    /// Grows with each reading.
+    pub version: u64,
+    pub site: SharedSite,
+    pub target: Arc<Target>,
+    pub reserved: Reserved,
+    pub public_fields: PublicFields,
+}
+
+/// Settings that are well-formed and cannot be used all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error(transparent)]
+    Bitbucket(#[from] bitbucket::SetupError),
+    #[error("codescan.ca_file, codescan.client_certificate_file or codescan.client_key_file: {0}")]
+    CodescanTls(#[from] TlsError),
+    #[error("codescan.url: {0}")]
+    CodescanUrl(#[from] ConnectError),
+}
+
+impl Snapshot {
+    /// Reads certificates, so it blocks a little. `made_up` seals where no secret is configured.
+    pub fn new(
+        settings: Settings,
+        version: u64,
+        made_up: &CookieSecret,
+    ) -> Result<Self, SetupError> {
+        let codescan = &settings.codescan;
+        let identity =
+            codescan.client_certificate_file.as_deref().zip(codescan.client_key_file.as_deref());
+        let tls = tls::client_config(codescan.ca_file.as_deref(), identity)?;
+        Ok(Self {
+            version,
+            target: Arc::new(Target::new(&codescan.url, Arc::new(tls))?),
+            reserved: Reserved::new(codescan.headers.iter().map(|header| &header.name)),
+            public_fields: PublicFields::new(&settings.server.public_url),
+            site: Arc::new(Site::new(settings, made_up)?),
+        })
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.site.settings
+    }
+}

@@ -1,0 +1,113 @@
+//! The names of a request in logs and traces.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderValue};
+use uuid::Uuid;
+
+use crate::forward::fields::{REQUEST_ID, TRACEPARENT, Trace};
+
+/// Longest `X-Request-Id` that is kept.
+const LONGEST_ID: usize = 128;
+
+/// Request id and trace context: a trusted proxy's, or ours.
+pub struct Identity {
+    pub request_id: HeaderValue,
+    pub trace: Trace,
+}
+
+impl Identity {
+    pub fn of(headers: &HeaderMap, is_trusted: bool) -> Self {
+        let given = |name| headers.get(name).filter(|_| is_trusted);
+        let request_id = given(REQUEST_ID).filter(|id| is_plain(id)).cloned();
+        let traceparent = given(TRACEPARENT).filter(|value| is_traceparent(value)).cloned();
+        Self {
+            request_id: request_id.unwrap_or_else(new_request_id),
+            trace: Trace {
+                keep_tracestate: traceparent.is_some(),
+                traceparent: traceparent.unwrap_or_else(new_traceparent),
+            },
+        }
+    }
+
+    pub fn request_id_text(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+}
+
+/// `UUIDv7` (RFC 9562 §5.7). Not a secret, so the generator need not be a slow one.
+fn new_request_id() -> HeaderValue {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let random = fastrand::u128(..).to_be_bytes();
+    let mut ten = [0; 10];
+    ten.copy_from_slice(&random[..10]);
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &ten).into_uuid();
+    ascii(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+}
+
+/// W3C Trace Context §3.2: version 00, not sampled.
+fn new_traceparent() -> HeaderValue {
+    // Ids of zeros only are invalid.
+    ascii(&format!("00-{:032x}-{:016x}-00", fastrand::u128(1..), fastrand::u64(1..)))
+}
+
+fn ascii(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("hexadecimal digits and dashes")
+}
+
+fn is_plain(id: &HeaderValue) -> bool {
+    (1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+}
+
+fn is_traceparent(value: &HeaderValue) -> bool {
+    let parts: Vec<&[u8]> = value.as_bytes().split(|byte| *byte == b'-').collect();
+    let hex = |part: &[u8], length: usize| {
+        part.len() == length && part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let some = |part: &[u8]| part.iter().any(|byte| *byte != b'0');
+    match parts.as_slice() {
+        [version, trace, parent, flags] => {
+            *version == b"00"
+                && hex(trace, 32)
+                && some(trace)
+                && hex(parent, 16)
+                && some(parent)
+                && hex(flags, 2)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(name: http::HeaderName, value: &'static str, is_trusted: bool) -> Identity {
+        let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+        Identity::of(&headers, is_trusted)
+    }
+
+    #[test]
+    fn only_a_trusted_peer_names_a_request() {
+        assert_eq!(given(REQUEST_ID, "abc", true).request_id, "abc");
+        assert_ne!(given(REQUEST_ID, "abc", false).request_id, "abc");
+        for odd in ["", "a b"] {
+            assert_ne!(given(REQUEST_ID, odd, true).request_id, odd);
+        }
+        let made = given(TRACEPARENT, "x", false);
+        let id = Uuid::parse_str(made.request_id_text()).expect("a UUID");
+        assert_eq!(id.get_version_num(), 7);
+    }
+
+    #[test]
+    fn trace_context_is_kept_whole_or_made() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(given(TRACEPARENT, good, true).trace.traceparent, good);
+        assert!(!given(TRACEPARENT, good, false).trace.keep_tracestate);
+        for broken in ["00-0-0-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
+            let made = given(TRACEPARENT, broken, true).trace.traceparent;
+            assert!(is_traceparent(&made), "{made:?}");
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! A request's whole way, from its head to the head of its answer.
+//!
+//! 1. [`Gateway::handle`] takes one snapshot of the settings and gives the request its id.
+//! 2. What cannot be served is refused ([`admission`]), and [`route`] names the rest.
+//! 3. The session of its cookie is looked up.
+//! 4. Our own addresses are the login's; for everything else [`access::decide`] says whether and
+//!    as whom it passes.
+//! 5. What passes is forwarded ([`Exchange::forward`]); what does not gets a redirect, a page or
+//!    JSON, as [`negotiate`] finds fit ([`reply`]).
+//! 6. [`record`] counts and logs it when the last byte is gone.
+
+pub mod admission;
+pub mod app;
+mod identify;
+pub mod negotiate;
+mod passing;
+pub mod record;
+mod reply;
+pub mod route;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::request::Parts;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+
+use self::app::{App, Snapshot};
+use self::identify::Identity;
+use self::negotiate::Sender;
+use self::record::{Answer, Head, Journal, Record};
+use crate::access::{self, Asked, Decision, Refusal};
+use crate::error::Problem;
+use crate::forward::Upstream;
+use crate::forward::fields::asks_for_websocket;
+use crate::forward::forwarded::Forwarded;
+use crate::login::{Content, Reply};
+use crate::login::callback::{self, Judged, Share};
+use crate::login::return_to::ReturnTo;
+use crate::server::peer::Peer;
+use crate::session::front::Front;
+use crate::session::{Lifetimes, Session};
+use crate::telemetry::worker_metrics::Route;
+
+/// One worker's gateway.
+pub struct Gateway {
+    app: Arc<App>,
+    upstream: Upstream,
+    front: RefCell<Front>,
+    journal: Rc<Journal>,
+}
+
+/// One request on its way. Everything in it is read, and only `record` is written.
+struct Exchange<'a> {
+    gateway: &'a Gateway,
+    snapshot: &'a Snapshot,
+    head: &'a Parts,
+    identity: Identity,
+    forwarded: Forwarded,
+    session: Option<Arc<Session>>,
+    is_upgrade: bool,
+    sender: Sender,
+    now: Instant,
+    record: Box<Record>,
+}
+
+impl Gateway {
+    pub fn new(app: Arc<App>, upstream: Upstream, journal: Rc<Journal>) -> Self {
+        let front = RefCell::new(Front::new(Arc::clone(&app.sessions)));
+        Self { app, upstream, front, journal }
+    }
+
+    /// Answers one request. May be dropped at any time: what was asked of `CodeScan` is then
+    /// cancelled, and what was asked of Bitbucket goes on without us.
+    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Answer> {
+        let snapshot = self.app.snapshot.load_full();
+        let (head, body) = request.into_parts();
+        let mut exchange = self.begin(&snapshot, &head, peer);
+        if let Err(problem) = admission::admit(&head, snapshot.settings()) {
+            return exchange.refuse(&problem);
+        }
+        exchange.session = exchange.find_session();
+        exchange.record.session.clone_from(&exchange.session);
+        let route = exchange.record.route;
+        match route {
+            Route::App => exchange.application(body).await,
+            Route::Authorize => exchange.authorize(body).await,
+            Route::Logout => exchange.logout(),
+            Route::Userinfo => exchange.userinfo(),
+            Route::Auth => exchange.refuse(&Problem::not_found()),
+        }
+    }
+
+    /// What is due now and then: called from the worker's tick.
+    pub fn tick(&self, now: Instant) {
+        self.upstream.sweep(now);
+        self.journal.access_log.borrow_mut().flush();
+    }
+
+    /// Forgets sessions that are over: called from the tick, but not from each.
+    pub fn sweep_sessions(&self, now: Instant) {
+        let snapshot = self.app.snapshot.load();
+        let lifetimes = Lifetimes::new(&snapshot.settings().session);
+        self.front.borrow_mut().sweep(lifetimes, now);
+    }
+
+    fn begin<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        head: &'a Parts,
+        peer: Peer,
+    ) -> Exchange<'a> {
+        let server = &snapshot.settings().server;
+        let is_trusted = peer.is_trusted(&server.trusted_proxies);
+        let identity = Identity::of(&head.headers, is_trusted);
+        let forwarded = Forwarded::new(
+            &head.headers,
+            peer.address(),
+            is_trusted,
+            &server.trusted_proxies,
+            &snapshot.public_fields,
+        );
+        let is_upgrade = asks_for_websocket(&head.headers);
+        let now = Instant::now();
+        let path = head.uri.path();
+        let known = Head {
+            time: SystemTime::now(),
+            began: now,
+            request_id: identity.request_id_text().to_owned(),
+            client: forwarded.client,
+            method: head.method.clone(),
+            path: path.to_owned(),
+            version: head.version,
+        };
+        let route = route::route(path, server.public_url.prefix());
+        let logged = snapshot.settings().log.access;
+        Exchange {
+            gateway: self,
+            snapshot,
+            head,
+            identity,
+            forwarded,
+            session: None,
+            is_upgrade,
+            sender: Sender::of(&head.method, &head.headers, is_upgrade),
+            now,
+            record: Box::new(Record::new(known, route, logged, Rc::clone(&self.journal))),
+        }
+    }
+}
+
+impl Exchange<'_> {
+    fn find_session(&self) -> Option<Arc<Session>> {
+        let id = self.snapshot.site.cookies.find(&self.head.headers).session?;
+        let lifetimes = Lifetimes::new(&self.snapshot.settings().session);
+        self.gateway.front.borrow_mut().find(&id.key(), lifetimes, self.now)
+    }
+
+    /// Everything that is `CodeScan`'s.
+    async fn application(self, body: Incoming) -> Response<Answer> {
+        let settings = self.snapshot.settings();
+        let asked = Asked {
+            method: &self.head.method,
+            path: self.head.uri.path(),
+            headers: &self.head.headers,
+            has_session: self.session.is_some(),
+            is_upgrade: self.is_upgrade,
+        };
+        match access::decide(&asked, &settings.access, &settings.server.public_url) {
+            Decision::Refused(refusal) => self.refused(refusal),
+            decision => self.forward(decision, body).await,
+        }
+    }
+
+    fn refused(self, refusal: Refusal) -> Response<Answer> {
+        match refusal {
+            Refusal::CrossSite => {
+                let problem = Problem::cross_site_request(self.snapshot.site.public_url());
+                self.refuse(&problem)
+            }
+            Refusal::ClientTokenRefused => self.refuse(&Problem::client_token_refused()),
+            Refusal::ClientTokenMalformed => self.refuse(&Problem::client_token_malformed()),
+            Refusal::LoginRequired => self.ask_to_sign_in(),
+        }
+    }
+
+    /// A request that needs a login: a navigation is sent to get one, others are told.
+    fn ask_to_sign_in(self) -> Response<Answer> {
+        let site = &self.snapshot.site;
+        let target = self.target().to_owned();
+        let sign_in = site.sign_in(&ReturnTo::parse(&target, site.public_url()));
+        match self.sender {
+            Sender::Navigation => {
+                let started = site.begin(&self.head.headers, &target, SystemTime::now());
+                self.started(started)
+            }
+            Sender::Frame => self.refuse(&Problem::login_required_in_frame(sign_in)),
+            Sender::Form => {
+                // The form's own address is no place to come back to with a GET.
+                let home = site.sign_in(&ReturnTo::home(site.public_url()));
+                self.refuse(&Problem::login_required_for_form(home))
+            }
+            Sender::Machine => self.refuse(&Problem::login_required(sign_in)),
+        }
+    }
+
+    /// The callback address, of which only our share is ours.
+    async fn authorize(self, body: Incoming) -> Response<Answer> {
+        let is_read = matches!(self.head.method, Method::GET | Method::HEAD);
+        match callback::share(self.head.uri.query().unwrap_or_default()) {
+            Share::Theirs => self.application(body).await,
+            Share::Start { .. } if !is_read => self.application(body).await,
+            Share::Start { rd } => self.sign_in(rd.as_deref()),
+            // A HEAD must not spend a code, and a POST is nobody's answer.
+            Share::Ours(_) if self.head.method != Method::GET => {
+                self.refuse(&Problem::method_not_allowed("GET"))
+            }
+            Share::Ours(Err(fault)) => self.refuse(&Problem::invalid_request(fault)),
+            Share::Ours(Ok(response)) => self.callback(response).await,
+        }
+    }
+
+    fn sign_in(self, rd: Option<&str>) -> Response<Answer> {
+        let site = &self.snapshot.site;
+        let return_to = ReturnTo::parse(rd.unwrap_or_default(), site.public_url());
+        match self.sender {
+            Sender::Navigation => {
+                let started = site.start(&self.head.headers, &return_to, SystemTime::now());
+                self.started(started)
+            }
+            Sender::Frame => {
+                let problem = Problem::login_required_in_frame(site.sign_in(&return_to));
+                self.refuse(&problem)
+            }
+            Sender::Form | Sender::Machine => {
+                let problem = Problem::login_required(site.sign_in(&return_to));
+                self.refuse(&problem)
+            }
+        }
+    }
+
+    fn started(self, started: crate::login::start::Started) -> Response<Answer> {
+        if started.left_for_bitbucket {
+            self.gateway.app.metrics.login_started();
+        }
+        self.reply(started.reply)
+    }
+
+    async fn callback(mut self, response: callback::Response) -> Response<Answer> {
+        let metrics = &self.gateway.app.metrics;
+        metrics.login_came_back();
+        let site = Arc::clone(&self.snapshot.site);
+        let headers = &self.head.headers;
+        let (session, id) = (self.session.clone(), self.record.request_id().to_owned());
+        let (order, return_to) =
+            match site.judge(headers, response, session, &id, SystemTime::now()) {
+                Judged::Reply(reply) => {
+                    if let Content::Problem(problem) = &reply.content {
+                        metrics.login_finished(problem.code().as_str());
+                    }
+                    return self.reply(reply);
+                }
+                Judged::Spend(order, return_to) => (order, return_to),
+            };
+        let (attempt, app) = (order.attempt, Arc::clone(&self.gateway.app));
+        let began = Instant::now();
+        // Apart from this connection: a tab closed now must not lose tokens on their way.
+        let exchange = async move { app.exchanges.result(*order).await };
+        let Ok(outcome) = self.gateway.app.control.spawn(exchange).await else {
+            return self.refuse(&Problem::overloaded(std::time::Duration::from_secs(5)));
+        };
+        self.record.waited = began.elapsed();
+        let reply = site.answer(headers, attempt, &return_to, outcome, SystemTime::now());
+        self.reply(reply)
+    }
+
+    fn logout(self) -> Response<Answer> {
+        let site = Arc::clone(&self.snapshot.site);
+        let query = self.head.uri.query().unwrap_or_default();
+        let sessions = &self.gateway.app.sessions;
+        let session = self.session.clone();
+        let (reply, ended) =
+            site.logout(&self.head.method, query, &self.head.headers, session, sessions);
+        if let Some(ended) = ended {
+            self.gateway.app.control.spawn(site.revoke(ended));
+        }
+        self.reply(reply)
+    }
+
+    fn userinfo(self) -> Response<Answer> {
+        let site = &self.snapshot.site;
+        let reply: Reply = site.userinfo(&self.head.method, self.session.as_deref(), self.now);
+        self.reply(reply)
+    }
+
+    /// The path and query as they came.
+    fn target(&self) -> &str {
+        self.head.uri.path_and_query().map_or("/", |target| target.as_str())
+    }
+}

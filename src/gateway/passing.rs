@@ -1,0 +1,203 @@
+//! Forwarding what was let pass.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{HOST, SET_COOKIE, UPGRADE};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
+use hyper::body::{Body, Incoming};
+use hyper::upgrade::OnUpgrade;
+
+use super::Exchange;
+use super::record::Answer;
+use crate::access::{Decision, public};
+use crate::error::Problem;
+use crate::forward::body::{ResponseBody, Upload};
+use crate::forward::fields::{self, Cookies, Plan, REQUEST_ID};
+use crate::forward::{ForwardError, Head, Timeouts, upgrade};
+use crate::login::logout;
+use crate::session::{Lifetimes, Session};
+
+/// How often an upgraded connection looks whether its session is over.
+const SESSION_LOOKED_AT_EVERY: Duration = Duration::from_secs(20);
+
+impl Exchange<'_> {
+    /// Sends the request to `CodeScan` and returns its answer.
+    pub(super) async fn forward(mut self, decision: Decision, body: Incoming) -> Response<Answer> {
+        let settings = self.snapshot.settings();
+        let timeouts = Timeouts {
+            connect: settings.codescan.connect_timeout,
+            response: settings.codescan.response_timeout,
+        };
+        let upload = Upload::new(settings.server.max_body_size);
+        // Only a session's request may become a tunnel: nobody would end another's.
+        let upgrades = self.is_upgrade && decision == Decision::AsSession;
+        let host = self.host();
+        let target = origin_form(&self.head.uri);
+        let asked = Instant::now();
+        let answer = {
+            let set = self.session_fields(decision);
+            let cookies = &self.snapshot.site.cookies;
+            let cut = |field: &HeaderValue| cookies.cut_out(field);
+            let head = Head {
+                method: &self.head.method,
+                target: &target,
+                fields: || {
+                    self.plan(decision, &set, &cut, &host, upgrades).request_fields(&self.head.headers)
+                },
+            };
+            let body = (!body.is_end_stream()).then_some(body);
+            let upstream = &self.gateway.upstream;
+            upstream.send(&self.snapshot.target, &head, body, &upload, timeouts).await
+        };
+        self.record.waited = asked.elapsed();
+        match answer {
+            Ok(response) => {
+                self.record.upstream = Some(asked.elapsed());
+                self.pass_back(decision, response, upgrades)
+            }
+            Err(error) => self.explain(&error),
+        }
+    }
+
+    fn session_fields(&self, decision: Decision) -> Vec<(HeaderName, HeaderValue)> {
+        match (decision, &self.session) {
+            (Decision::AsSession, Some(session)) => {
+                let templates = &self.snapshot.settings().codescan.headers;
+                session.fields(templates, self.snapshot.version).fields.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn plan<'p>(
+        &'p self,
+        decision: Decision,
+        set: &'p [(HeaderName, HeaderValue)],
+        cut: &'p dyn Fn(&HeaderValue) -> Option<HeaderValue>,
+        host: &'p HeaderValue,
+        upgrades: bool,
+    ) -> Plan<'p> {
+        let is_clients = decision == Decision::AsClientToken;
+        Plan {
+            reserved: &self.snapshot.reserved,
+            cookies: if is_clients { Cookies::Removed } else { Cookies::Cut(cut) },
+            keep_authorization: match decision {
+                Decision::AsClientToken | Decision::AsPublicWithToken => true,
+                // Where [codescan.headers] names no Authorization it is the client's own affair.
+                Decision::AsSession => !self.snapshot.reserved.holds("authorization"),
+                Decision::AsPublic | Decision::Refused(_) => false,
+            },
+            set,
+            host,
+            forwarded: &self.forwarded,
+            request_id: &self.identity.request_id,
+            trace: &self.identity.trace,
+            upgrade: if upgrades { self.head.headers.get(UPGRADE) } else { None },
+        }
+    }
+
+    /// The `Host` for `CodeScan`. An absolute-form target wins over the field (RFC 9112 §3.2.2).
+    fn host(&self) -> HeaderValue {
+        let codescan = &self.snapshot.settings().codescan;
+        let asked = self.head.uri.authority().map(|authority| authority.as_str().as_bytes());
+        let field = self.head.headers.get(HOST).map(HeaderValue::as_bytes);
+        let kept = asked.or(field).filter(|_| codescan.preserve_host);
+        let host = kept.unwrap_or(codescan.url.host_field().as_bytes());
+        HeaderValue::from_bytes(host).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+
+    /// Makes `CodeScan`'s answer the client's.
+    fn pass_back(
+        mut self,
+        decision: Decision,
+        mut response: Response<ResponseBody>,
+        upgrades: bool,
+    ) -> Response<Answer> {
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && !upgrades {
+            // A tunnel that nobody asked for.
+            let unasked = "it switched protocols unasked".to_owned();
+            return self.explain(&ForwardError::Unreachable(unasked));
+        }
+        if switches {
+            self.tunnel(&mut response);
+        }
+        let cookies = &self.snapshot.site.cookies;
+        let headers = response.headers_mut();
+        fields::clean_response(headers, &|set_cookie| cookies.set_by(set_cookie), switches);
+        headers.insert(REQUEST_ID, self.identity.request_id.clone());
+        if decision == Decision::AsSession {
+            fields::keep_from_shared_caches(headers);
+            if response.status().is_success() {
+                self.follow_logout(&mut response);
+            }
+        }
+        self.record.answered(response.status());
+        response.map(|body| Answer::new(body, self.record))
+    }
+
+    /// `CodeScan`'s own logout ends our session too: else its "Log out" would change nothing.
+    fn follow_logout(&self, response: &mut Response<ResponseBody>) {
+        let settings = self.snapshot.settings();
+        let prefix = settings.server.public_url.prefix();
+        let (method, path) = (&self.head.method, self.head.uri.path());
+        if !public::is_public(method, path, &settings.session.logout_routes, prefix) {
+            return;
+        }
+        let Some(session) = &self.session else { return };
+        logout::end(&self.gateway.app.sessions, session);
+        let site = Arc::clone(&self.snapshot.site);
+        for cookie in site.signed_out_cookies() {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        self.gateway.app.control.spawn(site.revoke(Arc::clone(session)));
+    }
+
+    fn explain(self, error: &ForwardError) -> Response<Answer> {
+        let request_id = self.record.request_id();
+        let problem = match error {
+            ForwardError::Unreachable(_) => Problem::upstream_unreachable(),
+            ForwardError::Timeout(_) => Problem::upstream_timeout(),
+            ForwardError::BodyTooLarge => {
+                let limit = self.snapshot.settings().server.max_body_size;
+                Problem::body_too_large(limit.unwrap_or_default())
+            }
+            ForwardError::BadBody => {
+                Problem::invalid_request("The body of this request broke off.")
+            }
+        };
+        tracing::warn!(request_id, "not forwarded: {error}");
+        self.refuse(&problem)
+    }
+
+    fn tunnel(&self, response: &mut Response<ResponseBody>) {
+        let Some(client) = self.head.extensions.get::<OnUpgrade>().cloned() else { return };
+        let upstream = hyper::upgrade::on(response);
+        let Some(session) = self.session.clone() else { return };
+        let lifetimes = Lifetimes::new(&self.snapshot.settings().session);
+        tokio::task::spawn_local(upgrade::tunnel(client, upstream, over(session, lifetimes)));
+    }
+}
+
+/// Resolves within a minute of the session's end, whatever ended it.
+async fn over(session: Arc<Session>, lifetimes: Lifetimes) {
+    loop {
+        tokio::select! {
+            () = session.ended() => return,
+            () = tokio::time::sleep(SESSION_LOOKED_AT_EVERY) => {}
+        }
+        if !session.is_live(lifetimes, Instant::now()) {
+            return;
+        }
+    }
+}
+
+/// The target as an origin server wants it (RFC 9112 §3.2.1), byte for byte.
+fn origin_form(uri: &Uri) -> Uri {
+    if uri.authority().is_none() {
+        return uri.clone();
+    }
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    target.parse().unwrap_or_else(|_| Uri::from_static("/"))
+}

@@ -1,0 +1,162 @@
+//! What is noted of one request, from its head to the last byte of its answer.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::error::Code;
+use crate::forward::body::ResponseBody;
+use crate::session::Session;
+use crate::telemetry::access_log::{AccessLine, AccessLog};
+use crate::telemetry::worker_metrics::{Held, Route, WorkerMetrics};
+
+/// Where a worker's records go.
+pub struct Journal {
+    pub metrics: Arc<WorkerMetrics>,
+    pub access_log: RefCell<AccessLog>,
+}
+
+/// One request. It is counted and logged when this is dropped: then the answer was sent, or
+/// given up by one side.
+pub struct Record {
+    pub route: Route,
+    pub status: StatusCode,
+    pub error: Option<Code>,
+    pub session: Option<Arc<Session>>,
+    /// Time that was spent waiting for others.
+    pub waited: Duration,
+    /// Until `CodeScan`'s response head.
+    pub upstream: Option<Duration>,
+    head: Head,
+    logged: bool,
+    sent: u64,
+    /// When the answer's head was ready; the body's way is not our share.
+    answered: Option<Instant>,
+    journal: Rc<Journal>,
+    _active: Held,
+}
+
+/// What is known when the head has arrived.
+pub struct Head {
+    pub time: SystemTime,
+    pub began: Instant,
+    pub request_id: String,
+    pub client: Option<IpAddr>,
+    pub method: Method,
+    pub path: String,
+    pub version: Version,
+}
+
+impl Record {
+    pub fn new(head: Head, route: Route, logged: bool, journal: Rc<Journal>) -> Self {
+        Self {
+            route,
+            // For an answer that never came about: the client left (as nginx has it).
+            status: CLIENT_LEFT,
+            error: None,
+            session: None,
+            waited: Duration::ZERO,
+            upstream: None,
+            head,
+            logged,
+            sent: 0,
+            answered: None,
+            _active: journal.metrics.hold(|worker| &worker.active_requests),
+            journal,
+        }
+    }
+
+    pub fn request_id(&self) -> &str {
+        &self.head.request_id
+    }
+
+    /// The answer's head is ready.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = status;
+        self.answered = Some(Instant::now());
+    }
+}
+
+const CLIENT_LEFT: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let total = self.head.began.elapsed();
+        let to_head = self.answered.map_or(total, |at| at.duration_since(self.head.began));
+        let own = to_head.saturating_sub(self.waited);
+        self.journal.metrics.request_finished(self.route, self.status, own, total);
+        if !self.logged {
+            return;
+        }
+        self.journal.access_log.borrow_mut().write(&AccessLine {
+            time: self.head.time,
+            request_id: &self.head.request_id,
+            client: self.head.client,
+            method: self.head.method.as_str(),
+            path: &self.head.path,
+            protocol: protocol(self.head.version),
+            status: self.status.as_u16(),
+            route: self.route.as_str(),
+            user: self.session.as_deref().and_then(Session::user),
+            error: self.error.map(Code::as_str),
+            total,
+            upstream: self.upstream,
+            response_bytes: self.sent,
+        });
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// A response body that knows whose it is.
+pub struct Answer {
+    body: ResponseBody,
+    record: Box<Record>,
+}
+
+impl Answer {
+    pub fn new(body: ResponseBody, record: Box<Record>) -> Self {
+        Self { body, record }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            self.record.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

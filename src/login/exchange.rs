@@ -1,0 +1,160 @@
+//! The code for tokens, the tokens for a person, the person for a session (RFC 6749 §4.1.3).
+//!
+//! Each attempt buys one exchange. It runs apart from the browser's connection, and a second
+//! callback of the same attempt (a reload, a retry) waits for the first and gets its result.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::attempt::{AttemptId, LIFETIME};
+use super::return_to::ReturnTo;
+use super::{SharedSite, Site};
+use crate::bitbucket::{PeopleError, Person, TokenError, TokenSet};
+use crate::secret::Secret;
+use crate::session::id::SessionId;
+use crate::session::{Session, Sessions, Tokens};
+use crate::telemetry::metrics::Metrics;
+
+/// Exchanges under way at a time.
+const AT_A_TIME: usize = 64;
+
+/// How long a callback waits for its turn. A code lives ten seconds.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Attempts whose result is remembered.
+const REMEMBERED: u64 = 10_000;
+
+/// The exchanges of this process.
+pub struct Exchanges {
+    results: moka::sync::Cache<AttemptId, Arc<OnceCell<Outcome>>>,
+    turns: Semaphore,
+    sessions: Arc<Sessions>,
+    metrics: Arc<Metrics>,
+}
+
+/// How an exchange ended.
+#[derive(Clone)]
+pub enum Outcome {
+    SignedIn(SessionId),
+    Failed(Failure),
+}
+
+/// Why nobody was signed in.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Failure {
+    #[error("too many logins at once")]
+    Overloaded,
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    #[error(transparent)]
+    Person(#[from] PeopleError),
+}
+
+/// One code to spend.
+pub struct Order {
+    pub site: SharedSite,
+    pub attempt: AttemptId,
+    pub code: Secret,
+    pub verifier: Secret,
+    /// The session that the browser brought: it ends with the new one's beginning, so that none
+    /// can be fixed upon somebody.
+    pub replaces: Option<Arc<Session>>,
+    pub request_id: String,
+}
+
+impl Exchanges {
+    pub fn new(sessions: Arc<Sessions>, metrics: Arc<Metrics>) -> Self {
+        let results =
+            moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(LIFETIME).build();
+        Self { results, turns: Semaphore::new(AT_A_TIME), sessions, metrics }
+    }
+
+    /// The result of the attempt, made if nobody has yet. Runs on the control runtime, where
+    /// nothing drops it half-way.
+    pub async fn result(&self, order: Order) -> Outcome {
+        let cell = self.results.get_with(order.attempt, Arc::default);
+        cell.get_or_init(|| self.run(order)).await.clone()
+    }
+
+    async fn run(&self, order: Order) -> Outcome {
+        let outcome = self.exchange(&order).await;
+        match outcome {
+            Ok((id, session)) => {
+                let user = session.user().unwrap_or_default();
+                tracing::info!(user, request_id = order.request_id, "signed in");
+                self.metrics.login_finished("success");
+                Outcome::SignedIn(id)
+            }
+            Err(failure) => {
+                self.report(&order, &failure);
+                Outcome::Failed(failure)
+            }
+        }
+    }
+
+    async fn exchange(&self, order: &Order) -> Result<(SessionId, Arc<Session>), Failure> {
+        let turn = tokio::time::timeout(TURN_WITHIN, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(Failure::Overloaded) };
+        let bitbucket = &order.site.bitbucket;
+        let exchange = bitbucket.exchange(order.code.clone(), order.verifier.clone());
+        let tokens = self.timed("exchange", exchange).await?;
+        let received = Instant::now();
+        match self.timed("whoami", bitbucket.whoami(&tokens.access_token)).await {
+            Ok(person) => Ok(self.open(order, person, Tokens::new(tokens, received))),
+            Err(error) => {
+                // Nobody will use them.
+                revoke(&order.site, &tokens).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn open(
+        &self,
+        order: &Order,
+        person: Option<Person>,
+        tokens: Tokens,
+    ) -> (SessionId, Arc<Session>) {
+        let per_person = order.site.settings.session.per_person;
+        let made = self.sessions.create(person, tokens, per_person, Instant::now());
+        if let Some(old) = &order.replaces {
+            self.sessions.end(old);
+        }
+        made
+    }
+
+    async fn timed<T>(&self, call: &'static str, asked: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let answer = asked.await;
+        self.metrics.bitbucket_called(call, began.elapsed());
+        answer
+    }
+
+    /// The log line names the side at fault and the setting; the page says less.
+    fn report(&self, order: &Order, failure: &Failure) {
+        let redirect_url = &order.site.settings.bitbucket.redirect_url;
+        let request_id = &order.request_id;
+        match failure {
+            Failure::Tokens(TokenError::InvalidGrant | TokenError::RedirectMismatch) => {
+                tracing::warn!(request_id, redirect_url, "login failed: {failure}");
+            }
+            Failure::Tokens(TokenError::WrongClient) => {
+                tracing::error!(request_id, "login failed: {failure}");
+            }
+            _ => tracing::warn!(request_id, "login failed: {failure}"),
+        }
+        let home = ReturnTo::home(order.site.public_url());
+        let code = order.site.explain(failure, &home).code();
+        self.metrics.login_finished(code.as_str());
+    }
+}
+
+async fn revoke(site: &Site, tokens: &TokenSet) {
+    let revoked = site.bitbucket.revoke(&tokens.access_token, tokens.refresh_token.as_ref()).await;
+    if let Err(error) = revoked {
+        tracing::warn!("tokens of a failed login could not be revoked: {error}");
+    }
+}

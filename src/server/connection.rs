@@ -1,0 +1,212 @@
+//! One client's connection: what it is at, and how long it may be at it.
+//!
+//! No timer runs for a connection. It notes what it is at, and the worker's tick looks at all.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
+
+/// How long a connection may be at what.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// To receive a request head.
+    pub header: Duration,
+    /// Between an answer and the next head.
+    pub idle: Duration,
+}
+
+/// What a connection is at. Shared by its stream, its answers and the tick.
+pub struct Activity {
+    opened: Instant,
+    phase: AtomicU8,
+    /// Milliseconds from `opened` to the phase's beginning.
+    since: AtomicU64,
+    wish: AtomicU8,
+    wished: Notify,
+}
+
+const READS_HEAD: u8 = 0;
+const SERVES: u8 = 1;
+const IDLES: u8 = 2;
+
+/// What the worker wants of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// End after the answer under way.
+    Finish,
+    /// End now.
+    Close,
+}
+
+impl Activity {
+    /// A new connection has to send a head at once.
+    pub fn begin(now: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            opened: now,
+            phase: AtomicU8::new(READS_HEAD),
+            since: AtomicU64::new(0),
+            wish: AtomicU8::new(0),
+            wished: Notify::new(),
+        })
+    }
+
+    fn enter(&self, phase: u8) {
+        let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since.store(since, Ordering::Relaxed);
+        self.phase.store(phase, Ordering::Relaxed);
+    }
+
+    /// A request's head has arrived.
+    pub fn serves(&self) {
+        self.phase.store(SERVES, Ordering::Relaxed);
+    }
+
+    /// Whether the connection has been at what it is at for too long.
+    pub fn is_overdue(&self, limits: Limits, now: Instant) -> bool {
+        let limit = match self.phase.load(Ordering::Relaxed) {
+            READS_HEAD => limits.header,
+            IDLES => limits.idle,
+            _ => return false,
+        };
+        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.opened).saturating_sub(since) > limit
+    }
+
+    pub fn ask(&self, wish: Wish) {
+        self.wish.store(wish as u8 + 1, Ordering::Relaxed);
+        self.wished.notify_one();
+    }
+
+    /// Resolves with each wish of the worker.
+    pub async fn wished(&self) -> Wish {
+        self.wished.notified().await;
+        if self.wish.load(Ordering::Relaxed) == Wish::Finish as u8 + 1 {
+            Wish::Finish
+        } else {
+            Wish::Close
+        }
+    }
+}
+
+/// A client's stream of bytes.
+pub enum ClientStream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A stream that notes when the first bytes of a head arrive.
+pub struct Watched {
+    stream: ClientStream,
+    activity: Arc<Activity>,
+}
+
+impl Watched {
+    pub fn new(stream: ClientStream, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+}
+
+macro_rules! each_kind {
+    ($watched:expr, $inner:ident => $call:expr) => {
+        match &mut $watched.stream {
+            ClientStream::Tcp($inner) => $call,
+            ClientStream::Unix($inner) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = each_kind!(self, inner => Pin::new(inner).poll_read(cx, buffer));
+        ready!(read)?;
+        let came = buffer.filled().len() > before;
+        if came && self.activity.phase.load(Ordering::Relaxed) == IDLES {
+            self.activity.enter(READS_HEAD);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each_kind!(self, inner => Pin::new(inner).poll_write(cx, bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each_kind!(self, inner => Pin::new(inner).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each_kind!(self, inner => Pin::new(inner).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each_kind!(self, inner => Pin::new(inner).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            ClientStream::Tcp(inner) => inner.is_write_vectored(),
+            ClientStream::Unix(inner) => inner.is_write_vectored(),
+        }
+    }
+}
+
+/// An answer's body: when it is gone, its connection idles.
+pub struct Served<B> {
+    body: B,
+    activity: Arc<Activity>,
+}
+
+impl<B> Served<B> {
+    pub fn new(body: B, activity: Arc<Activity>) -> Self {
+        Self { body, activity }
+    }
+}
+
+impl<B> Drop for Served<B> {
+    fn drop(&mut self) {
+        self.activity.enter(IDLES);
+    }
+}
+
+impl<B: Body + Unpin> Body for Served<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,187 @@
+//! One worker: takes connections, serves them on one thread, and looks after them once a tick.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::connection::{Activity, ClientStream, Limits, Served, Watched, Wish};
+use super::drain::Drain;
+use super::listen::Listener;
+use super::peer::Peer;
+use crate::telemetry::worker_metrics::WorkerMetrics;
+
+/// How often a worker looks after things.
+pub const TICK: Duration = Duration::from_millis(500);
+
+/// Rest after an `accept` that failed, as it does when files run out.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Fields of a head; more are a 431 of the parser's.
+const MAX_FIELDS: usize = 256;
+
+/// Answers requests. Shared by all connections of one worker.
+pub trait Application: 'static {
+    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Unpin
+        + 'static;
+
+    /// Answers one request. Dropped when the client leaves.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Self::Body>>;
+
+    /// Called every [`TICK`]; must not block.
+    fn tick(&self, now: Instant);
+
+    /// Limits as they are now.
+    fn limits(&self) -> Limits;
+
+    /// Bytes of a head that the parser takes in: more than the limit that is told to people, so
+    /// that they get a page.
+    fn head_buffer(&self) -> usize;
+}
+
+/// A worker's connections and what serves them.
+pub struct Worker<A> {
+    application: A,
+    metrics: Arc<WorkerMetrics>,
+    connections: RefCell<HashMap<u64, Arc<Activity>>>,
+    next: Cell<u64>,
+}
+
+impl<A: Application> Worker<A> {
+    pub fn new(application: A, metrics: Arc<WorkerMetrics>) -> Rc<Self> {
+        Rc::new(Self {
+            application,
+            metrics,
+            connections: RefCell::default(),
+            next: Cell::new(0),
+        })
+    }
+
+    /// Serves until draining has begun and the last connection is gone. Must run within a
+    /// `LocalRuntime`.
+    pub async fn run(self: Rc<Self>, listener: Listener, mut drain: Drain) {
+        let ticking = tokio::task::spawn_local(Rc::clone(&self).keep_ticking());
+        tokio::select! {
+            () = self.accept_all(&listener) => {}
+            () = drain.begun() => {}
+        }
+        drop(listener);
+        for activity in self.connections.borrow().values() {
+            activity.ask(Wish::Finish);
+        }
+        let mut waiting = interval(Duration::from_millis(20));
+        while !self.connections.borrow().is_empty() {
+            waiting.tick().await;
+        }
+        ticking.abort();
+        self.application.tick(Instant::now());
+    }
+
+    async fn accept_all(self: &Rc<Self>, listener: &Listener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    self.metrics.connection_accepted();
+                    // Dropped with the runtime, which lives as long as the worker.
+                    drop(tokio::task::spawn_local(Rc::clone(self).serve(stream, peer)));
+                }
+                Err(error) => {
+                    rest(&error).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self: Rc<Self>, stream: ClientStream, peer: Peer) {
+        let activity = Activity::begin(Instant::now());
+        let _open = self.metrics.hold(|worker| &worker.connections);
+        let _registered = Registered::new(Rc::clone(&self), Arc::clone(&activity));
+        let service = service_fn(|request| {
+            activity.serves();
+            let activity = Arc::clone(&activity);
+            let worker = Rc::clone(&self);
+            async move {
+                let answer = worker.application.answer(request, peer).await;
+                Ok::<_, Infallible>(answer.map(|body| Served::new(body, activity)))
+            }
+        });
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+        let connection = http1::Builder::new()
+            .max_headers(MAX_FIELDS)
+            .max_buf_size(self.application.head_buffer())
+            // The tick sees to it.
+            .header_read_timeout(None)
+            .serve_connection(io, service)
+            .with_upgrades();
+        tokio::pin!(connection);
+        loop {
+            tokio::select! {
+                // What a client did wrong on the wire is no news.
+                _ = connection.as_mut() => return,
+                wish = activity.wished() => match wish {
+                    Wish::Finish => connection.as_mut().graceful_shutdown(),
+                    Wish::Close => return,
+                },
+            }
+        }
+    }
+
+    async fn keep_ticking(self: Rc<Self>) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let now = Instant::now();
+            self.application.tick(now);
+            let limits = self.application.limits();
+            for activity in self.connections.borrow().values() {
+                if activity.is_overdue(limits, now) {
+                    activity.ask(Wish::Close);
+                }
+            }
+        }
+    }
+}
+
+async fn rest(error: &io::Error) {
+    tracing::warn!(%error, "the public listener cannot take a connection");
+    tokio::time::sleep(ACCEPT_REST).await;
+}
+
+/// A connection's place among its worker's.
+struct Registered<A> {
+    worker: Rc<Worker<A>>,
+    number: u64,
+}
+
+impl<A> Registered<A> {
+    fn new(worker: Rc<Worker<A>>, activity: Arc<Activity>) -> Self {
+        let number = worker.next.get();
+        worker.next.set(number + 1);
+        worker.connections.borrow_mut().insert(number, activity);
+        Self { worker, number }
+    }
+}
+
+impl<A> Drop for Registered<A> {
+    fn drop(&mut self) {
+        self.worker.connections.borrow_mut().remove(&self.number);
+    }
+}

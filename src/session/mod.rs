@@ -1,0 +1,285 @@
+//! The life of a session: made by a completed login, found by its cookie, ended once for all.
+//!
+//! Sessions live in memory. This room knows tokens and people, and nothing of requests but their
+//! cookies; who may do what with a session is for [`crate::access`].
+
+pub mod cookie;
+pub mod fields;
+pub mod front;
+pub mod id;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use moka::notification::RemovalCause;
+use tokio::sync::Notify;
+
+use self::fields::Rendered;
+use self::id::{SessionId, SessionKey};
+use crate::bitbucket::{Person, TokenSet};
+use crate::config::settings;
+use crate::secret::Secret;
+
+/// One person's login in one browser.
+pub struct Session {
+    pub key: SessionKey,
+    /// `None` where identity is not asked for (`bitbucket.whoami_url` empty).
+    pub person: Option<Person>,
+    /// The value of `{session_id_hash}`.
+    pub id_hash: String,
+    pub tokens: Tokens,
+    created: Instant,
+    /// Seconds from `created` to the last request.
+    last_used: AtomicU64,
+    ended: AtomicBool,
+    end_notice: Notify,
+    /// The fields of `[codescan.headers]`, rendered for these tokens.
+    rendered: ArcSwapOption<Rendered>,
+}
+
+/// What Bitbucket gave at the exchange.
+pub struct Tokens {
+    pub access: Secret,
+    pub refresh: Option<Secret>,
+    pub scopes: Vec<String>,
+    pub expires_at: Instant,
+}
+
+impl Tokens {
+    pub fn new(set: TokenSet, now: Instant) -> Self {
+        Self {
+            access: set.access_token,
+            refresh: set.refresh_token,
+            scopes: set.scopes,
+            expires_at: now + set.expires_in,
+        }
+    }
+}
+
+/// How long sessions live, as the settings say.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    pub idle: Duration,
+    pub absolute: Duration,
+}
+
+impl Lifetimes {
+    pub fn new(settings: &settings::Session) -> Self {
+        Self { idle: settings.idle_timeout, absolute: settings.max_lifetime }
+    }
+}
+
+impl Session {
+    /// Whether a request may still use the session. By value, as a worker may hold what the
+    /// store has dropped.
+    pub fn is_live(&self, lifetimes: Lifetimes, now: Instant) -> bool {
+        !self.has_ended() && now < self.tokens.expires_at && !self.remaining(lifetimes, now).is_zero()
+    }
+
+    /// Until the idle or the absolute life ends, whichever is first.
+    pub fn remaining(&self, lifetimes: Lifetimes, now: Instant) -> Duration {
+        let age = now.saturating_duration_since(self.created);
+        let used = Duration::from_secs(self.last_used.load(Ordering::Relaxed));
+        let idle = (used + lifetimes.idle).saturating_sub(age);
+        idle.min(lifetimes.absolute.saturating_sub(age))
+    }
+
+    /// Notes a request. Returns how many seconds lie between it and the last one noted.
+    fn touch(&self, now: Instant) -> u64 {
+        let used = now.saturating_duration_since(self.created).as_secs();
+        let before = self.last_used.load(Ordering::Relaxed);
+        if used > before {
+            self.last_used.store(used, Ordering::Relaxed);
+        }
+        used.saturating_sub(before)
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the session has ended. May be dropped at any time.
+    pub async fn ended(&self) {
+        let notice = self.end_notice.notified();
+        tokio::pin!(notice);
+        // Listening must begin before the flag is read, lest an end in between is missed.
+        notice.as_mut().enable();
+        if !self.has_ended() {
+            notice.await;
+        }
+    }
+
+    fn mark_ended(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.end_notice.notify_waiters();
+    }
+
+    /// The person's Bitbucket user name, where it is known.
+    pub fn user(&self) -> Option<&str> {
+        self.person.as_ref().map(|person| person.name.as_str())
+    }
+}
+
+/// Keeps a session as long as it may live at most. Workers tell of a use once a minute, so the
+/// net hangs a little lower than the real limit, which is checked by value.
+struct ByUse(Arc<ArcSwap<Lifetimes>>);
+
+impl ByUse {
+    fn kept_for(&self, session: &Session, now: Instant) -> Duration {
+        session.remaining(**self.0.load(), now) + 2 * front::USE_TOLD_EVERY
+    }
+}
+
+impl moka::Expiry<SessionKey, Arc<Session>> for ByUse {
+    fn expire_after_create(
+        &self,
+        _: &SessionKey,
+        session: &Arc<Session>,
+        now: Instant,
+    ) -> Option<Duration> {
+        Some(self.kept_for(session, now))
+    }
+
+    fn expire_after_read(
+        &self,
+        _: &SessionKey,
+        session: &Arc<Session>,
+        now: Instant,
+        _: Option<Duration>,
+        _: Instant,
+    ) -> Option<Duration> {
+        Some(self.kept_for(session, now))
+    }
+}
+
+/// Called with the reason when a session is removed before its life was over.
+pub type EvictionNotice = Box<dyn Fn(&'static str) + Send + Sync>;
+
+/// All sessions of this process.
+pub struct Sessions {
+    live: moka::sync::Cache<SessionKey, Arc<Session>>,
+    /// The sessions of each person, for `session.per_person`.
+    by_person: Mutex<HashMap<String, Vec<Weak<Session>>>>,
+    lifetimes: Arc<ArcSwap<Lifetimes>>,
+    on_eviction: Arc<EvictionNotice>,
+}
+
+impl Sessions {
+    /// `on_eviction` hears of sessions that go because of a limit.
+    pub fn new(settings: &settings::Session, on_eviction: EvictionNotice) -> Self {
+        let lifetimes = Arc::new(ArcSwap::from_pointee(Lifetimes::new(settings)));
+        let on_eviction = Arc::new(on_eviction);
+        let notice = Arc::clone(&on_eviction);
+        let live = moka::sync::Cache::builder()
+            .max_capacity(settings.capacity)
+            // The default policy refuses new keys when full: a fresh login would vanish.
+            .eviction_policy(moka::policy::EvictionPolicy::lru())
+            .expire_after(ByUse(Arc::clone(&lifetimes)))
+            .eviction_listener(move |_, session: Arc<Session>, cause| {
+                session.mark_ended();
+                if cause == RemovalCause::Size {
+                    notice("capacity");
+                }
+            })
+            .build();
+        Self { live, by_person: Mutex::default(), lifetimes, on_eviction }
+    }
+
+    /// After a reload.
+    pub fn set_lifetimes(&self, lifetimes: Lifetimes) {
+        self.lifetimes.store(Arc::new(lifetimes));
+    }
+
+    /// A new session with a new id, for a completed login.
+    pub fn create(
+        &self,
+        person: Option<Person>,
+        tokens: Tokens,
+        per_person: usize,
+        now: Instant,
+    ) -> (SessionId, Arc<Session>) {
+        let id = SessionId::generate();
+        let session = Arc::new(Session {
+            key: id.key(),
+            person,
+            id_hash: id.public_hash(),
+            tokens,
+            created: now,
+            last_used: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            end_notice: Notify::new(),
+            rendered: ArcSwapOption::empty(),
+        });
+        self.live.insert(session.key, Arc::clone(&session));
+        self.limit_person(&session, per_person);
+        (id, session)
+    }
+
+    /// The session with this key, if it has not ended. Costs about a microsecond; workers ask
+    /// their [`front::Front`] first.
+    pub fn find(&self, key: &SessionKey) -> Option<Arc<Session>> {
+        self.live.get(key).filter(|session| !session.has_ended())
+    }
+
+    /// Ends a session: from now on no request finds it, on any worker.
+    pub fn end(&self, session: &Session) {
+        session.mark_ended();
+        self.live.invalidate(&session.key);
+    }
+
+    /// How many sessions there are, roughly.
+    pub fn count(&self) -> u64 {
+        self.live.entry_count()
+    }
+
+    /// Drops what has run out, so that memory and the count follow time. Called now and then.
+    pub fn tidy(&self) {
+        self.live.run_pending_tasks();
+        let mut people = self.by_person.lock().unwrap_or_else(PoisonError::into_inner);
+        people.retain(|_, sessions| {
+            sessions.retain(is_held);
+            !sessions.is_empty()
+        });
+    }
+
+    fn limit_person(&self, session: &Arc<Session>, per_person: usize) {
+        let Some(person) = &session.person else { return };
+        let surplus = {
+            let mut people = self.by_person.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = people.entry(identity(person)).or_default();
+            own.retain(is_held);
+            own.push(Arc::downgrade(session));
+            surplus(own, per_person)
+        };
+        for session in surplus {
+            self.end(&session);
+            (self.on_eviction)("per_person");
+        }
+    }
+}
+
+/// What stays the same where a person is renamed; the name where there is no more.
+fn identity(person: &Person) -> String {
+    person.id.map_or_else(|| person.name.to_lowercase(), |id| format!("#{id}"))
+}
+
+fn is_held(session: &Weak<Session>) -> bool {
+    session.upgrade().is_some_and(|session| !session.has_ended())
+}
+
+/// Those of a person's sessions that are over the limit, the longest unused first.
+fn surplus(own: &[Weak<Session>], limit: usize) -> Vec<Arc<Session>> {
+    let mut own: Vec<_> = own.iter().filter_map(Weak::upgrade).collect();
+    let over = own.len().saturating_sub(limit);
+    // Stable, so that of two used in the same second the older login goes.
+    own.sort_by_key(|session| session.created + used_after(session));
+    own.truncate(over);
+    own
+}
+
+fn used_after(session: &Session) -> Duration {
+    Duration::from_secs(session.last_used.load(Ordering::Relaxed))
+}
