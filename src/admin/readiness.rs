@@ -134,7 +134,7 @@ impl Readiness {
             (needed || stored.is_some()).then(|| Line {
                 check: *check,
                 needed,
-                result: stored.map_or(Err("not checked yet"), |stored| stored.now()),
+                result: stored.map_or(Err("not checked yet"), Stored::now),
             })
         });
         Report { phase: state.phase, checks: checks.collect() }
@@ -200,13 +200,12 @@ impl fmt::Display for Report {
         let listening = ("listening", true, self.phase());
         let checks = self.checks.iter().map(|line| (line.check.name(), line.needed, line.result));
         for (name, needed, result) in [listening].into_iter().chain(checks) {
-            match result {
-                Ok(()) => writeln!(f, "[+]{name} ok")?,
-                Err(why) if needed => writeln!(f, "[-]{name} failed: {why}")?,
-                Err(why) => {
-                    writeln!(f, "[-]{name} failed: {why} (degraded: not needed to be ready)")?
-                }
-            }
+            let Err(why) = result else {
+                writeln!(f, "[+]{name} ok")?;
+                continue;
+            };
+            let note = if needed { "" } else { " (degraded: not needed to be ready)" };
+            writeln!(f, "[-]{name} failed: {why}{note}")?;
         }
         Ok(())
     }
