@@ -43,7 +43,7 @@ const LOGIN_RESULTS: [&str; 10] = [
 
 const EVICTION_REASONS: [&str; 4] = ["capacity", "per_person", "idle", "lifetime"];
 
-const BITBUCKET_CALLS: [&str; 3] = ["exchange", "whoami", "revoke"];
+const BITBUCKET_CALLS: [&str; 4] = ["exchange", "whoami", "revoke", "status"];
 
 /// One label, name and value both ours.
 type Label = [(&'static str, &'static str); 1];
@@ -125,7 +125,7 @@ impl Metrics {
         self.sessions_evicted.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// A call to Bitbucket ended, in whatever way: `exchange`, `whoami`, `revoke`.
+    /// A call to Bitbucket ended, in whatever way: `exchange`, `whoami`, `revoke`, `status`.
     pub fn bitbucket_called(&self, call: &'static str, took: Duration) {
         self.bitbucket_durations.get_or_create(&[("call", call)]).observe(took.as_secs_f64());
     }
