@@ -172,3 +172,157 @@ fn with_type(status: StatusCode, content_type: &'static str, text: impl Into<Byt
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::readiness::Check;
+    use super::*;
+    use crate::config::settings::ReadyNeed;
+    use crate::telemetry::liveness::STALE_AFTER;
+
+    /// The listener, and what it shows.
+    struct Admin {
+        address: SocketAddr,
+        shown: Arc<Shown>,
+    }
+
+    impl Admin {
+        async fn start() -> Self {
+            Self::start_since(Instant::now()).await
+        }
+
+        /// With two workers that ticked last at `since`.
+        async fn start_since(since: Instant) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let shown = Arc::new(Shown {
+                metrics: Arc::new(Metrics::new(2)),
+                liveness: Arc::new(Liveness::new(2, since)),
+                readiness: Arc::new(Readiness::new(&[ReadyNeed::Codescan])),
+            });
+            tokio::spawn(serve(listener, Arc::clone(&shown)));
+            Self { address, shown }
+        }
+
+        /// Sends a head, reads to the end: answer's head and body.
+        async fn send(&self, head: &str) -> (String, String) {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            (head.to_owned(), body.to_owned())
+        }
+
+        /// Status and body.
+        async fn get(&self, path: &str) -> (u16, String) {
+            let (head, body) = self.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+        }
+    }
+
+    #[tokio::test]
+    async fn alive_while_every_worker_ticks() {
+        let admin = Admin::start().await;
+        for path in ["/livez", "/healthz", "/livez?verbose"] {
+            assert_eq!(admin.get(path).await, (200, "ok\n".to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stuck_worker_is_named() {
+        let long_ago = Instant::now().checked_sub(STALE_AFTER * 2).unwrap();
+        let admin = Admin::start_since(long_ago).await;
+        admin.shown.liveness.tick(0, Instant::now());
+        let stuck = (503, "worker 1 is stuck\n".to_owned());
+        assert_eq!(admin.get("/livez").await, stuck);
+        assert_eq!(admin.get("/healthz").await, stuck);
+        admin.shown.liveness.tick(1, Instant::now());
+        assert_eq!(admin.get("/livez").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn ready_once_listening_until_draining() {
+        let admin = Admin::start().await;
+        admin.shown.readiness.set(Check::Codescan, Ok(()));
+        let text = "not ready: not listening yet\n".to_owned();
+        assert_eq!(admin.get("/readyz").await, (503, text));
+        admin.shown.readiness.listening();
+        assert_eq!(admin.get("/readyz").await, (200, "ok\n".to_owned()));
+        admin.shown.readiness.draining();
+        assert_eq!(admin.get("/readyz").await, (503, "not ready: draining\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn verbose_lists_checks_and_warns_of_lost_logins() {
+        let admin = Admin::start().await;
+        admin.shown.readiness.listening();
+        admin.shown.readiness.set(Check::Codescan, Ok(()));
+        admin.shown.readiness.set(Check::Bitbucket, Err("cannot be reached"));
+        for _ in 0..10 {
+            admin.shown.metrics.login_started();
+        }
+        let (status, text) = admin.get("/readyz?verbose").await;
+        assert_eq!(status, 200);
+        assert!(text.starts_with("[+]listening ok\n[+]codescan ok\n[-]bitbucket failed: cannot"));
+        assert!(text.contains("\nwarning: ten logins were started"), "{text}");
+        assert!(text.ends_with("\nok\n"));
+    }
+
+    #[tokio::test]
+    async fn metrics_in_the_format_asked_for() {
+        let admin = Admin::start().await;
+        let (head, body) = admin.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+        assert!(body.contains("\ncodescan_oauth_proxy_sessions 0\n"), "{body}");
+        assert!(!body.contains("# EOF"));
+
+        let accept = "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+        let head = format!("GET /metrics HTTP/1.1\r\nHost: a\r\n{accept}\r\n\r\n");
+        let (head, body) = admin.send(&head).await;
+        assert!(head.contains("content-type: application/openmetrics-text"), "{head}");
+        assert!(body.ends_with("# EOF\n"));
+    }
+
+    #[tokio::test]
+    async fn nothing_but_get_and_head_of_four_paths() {
+        let admin = Admin::start().await;
+        for path in ["/", "/livez/", "/metrics/x", "/_codescan/oauth2/userinfo"] {
+            assert_eq!(admin.get(path).await.0, 404, "{path}");
+        }
+        let (head, _) = admin.send("POST /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 405 "), "{head}");
+        assert!(head.contains("allow: GET, HEAD"), "{head}");
+        let (head, body) = admin.send("HEAD /livez HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert!(head.contains("content-length: 3") && body.is_empty(), "{head}");
+    }
+
+    #[tokio::test]
+    async fn a_head_too_large_is_refused() {
+        let admin = Admin::start().await;
+        let head = format!("GET /livez HTTP/1.1\r\nX-A: {}\r\n\r\n", "a".repeat(2 * MAX_HEAD));
+        let mut stream = TcpStream::connect(admin.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 431");
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_hung_up_on() {
+        let admin = Admin::start().await;
+        let mut stream = TcpStream::connect(admin.address).await.unwrap();
+        // Served, so that the connection's own time limit runs before time is moved.
+        stream.write_all(b"GET /livez").await.unwrap();
+        assert_eq!(admin.get("/livez").await.0, 200);
+        tokio::time::pause();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        assert!(!rest.starts_with(b"HTTP/1.1 200"));
+    }
+}

@@ -134,7 +134,7 @@ impl Readiness {
             (needed || stored.is_some()).then(|| Line {
                 check: *check,
                 needed,
-                result: stored.map_or(Err("not checked yet"), |stored| stored.now()),
+                result: stored.map_or(Err("not checked yet"), Stored::now),
             })
         });
         Report { phase: state.phase, checks: checks.collect() }
@@ -200,12 +200,103 @@ impl fmt::Display for Report {
         let listening = ("listening", true, self.phase());
         let checks = self.checks.iter().map(|line| (line.check.name(), line.needed, line.result));
         for (name, needed, result) in [listening].into_iter().chain(checks) {
-            match result {
-                Ok(()) => writeln!(f, "[+]{name} ok")?,
-                Err(why) if needed => writeln!(f, "[-]{name} failed: {why}")?,
-                Err(why) => writeln!(f, "[-]{name} failed: {why} (degraded, still ready)")?,
-            }
+            let Err(why) = result else {
+                writeln!(f, "[+]{name} ok")?;
+                continue;
+            };
+            let note = if needed { "" } else { " (degraded: not needed to be ready)" };
+            writeln!(f, "[-]{name} failed: {why}{note}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::pending;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn listening(needs: &[ReadyNeed]) -> Readiness {
+        let readiness = Readiness::new(needs);
+        readiness.listening();
+        readiness
+    }
+
+    fn unready(readiness: &Readiness) -> Option<String> {
+        readiness.report().unready()
+    }
+
+    #[test]
+    fn ready_from_listening_to_draining() {
+        let readiness = Readiness::new(&[]);
+        assert_eq!(unready(&readiness).unwrap(), "not listening yet");
+        readiness.listening();
+        assert_eq!(unready(&readiness), None);
+        readiness.draining();
+        readiness.listening();
+        assert_eq!(unready(&readiness).unwrap(), "draining");
+    }
+
+    #[test]
+    fn only_what_is_needed_makes_it_unready() {
+        let readiness = listening(&[ReadyNeed::Codescan]);
+        assert_eq!(unready(&readiness).unwrap(), "codescan: not checked yet");
+        readiness.set(Check::Codescan, Ok(()));
+        readiness.set(Check::Bitbucket, Err("cannot be reached"));
+        readiness.set(Check::Store, Err("cannot be reached"));
+        assert_eq!(unready(&readiness), None);
+        readiness.set(Check::Codescan, Err("refused the connection"));
+        assert_eq!(unready(&readiness).unwrap(), "codescan: refused the connection");
+    }
+
+    #[test]
+    fn the_report_lists_each_check() {
+        let readiness = listening(&[ReadyNeed::Store]);
+        readiness.set(Check::Bitbucket, Err("cannot be reached"));
+        readiness.set(Check::Codescan, Ok(()));
+        let expected = "[+]listening ok\n[+]codescan ok\n[-]store failed: not checked yet\n\
+            [-]bitbucket failed: cannot be reached (degraded: not needed to be ready)\n";
+        assert_eq!(readiness.report().to_string(), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_result_does_not_count() {
+        let readiness = listening(&[ReadyNeed::Codescan]);
+        readiness.set(Check::Codescan, Ok(()));
+        advance(Duration::from_secs(10)).await;
+        assert_eq!(unready(&readiness), None);
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(unready(&readiness).unwrap(), "codescan: not checked lately");
+    }
+
+    /// Runs a check for half a minute of paused time; says how often it was made.
+    async fn times_asked(readiness: &Readiness, mut ask: impl AsyncFnMut() -> CheckResult) -> u32 {
+        let asked = Cell::new(0);
+        let checking = readiness.keep_checking(Check::Codescan, Schedule::default(), async || {
+            asked.set(asked.get() + 1);
+            ask().await
+        });
+        let _ = timeout(Duration::from_millis(29_900), checking).await;
+        asked.get()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_is_made_again_and_sooner_after_a_failure() {
+        let readiness = listening(&[ReadyNeed::Codescan]);
+        assert_eq!(times_asked(&readiness, async || Ok(())).await, 15);
+        assert_eq!(unready(&readiness), None);
+        assert_eq!(times_asked(&readiness, async || Err("closed the connection")).await, 60);
+        assert_eq!(unready(&readiness).unwrap(), "codescan: closed the connection");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_hangs_fails() {
+        let readiness = listening(&[ReadyNeed::Codescan]);
+        times_asked(&readiness, async || pending().await).await;
+        assert_eq!(unready(&readiness).unwrap(), "codescan: no answer in time");
     }
 }

@@ -1,7 +1,7 @@
 //! `healthcheck`: asks the running program's own `/readyz`, for images with no shell.
 
 use std::io;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 fn ask(address: SocketAddr, timeout: Duration) -> Result<(), String> {
     let deadline = Instant::now() + timeout;
     let answer = exchange(address, deadline)
-        .map_err(|error| format!("no answer from admin.listen {address}: {error}"))?;
+        .map_err(|error| format!("no answer from admin.listen {address}: {}", plain(&error)))?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     match head.split(' ').nth(1) {
@@ -50,7 +50,8 @@ fn ask(address: SocketAddr, timeout: Duration) -> Result<(), String> {
 fn exchange(address: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, left(deadline)?)?;
     stream.set_write_timeout(Some(left(deadline)?))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut chunk = [0; 1024];
     while answer.len() < MAX_ANSWER {
@@ -63,7 +64,82 @@ fn exchange(address: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
+/// A socket's timeout shows as "would block", which tells nobody anything.
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "timed out".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// Listens, and answers one connection so.
+    fn answering(answer: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let n = stream.read(&mut request).unwrap();
+            assert!(request[..n].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        address
+    }
+
+    fn asked(answer: &'static str) -> Result<(), String> {
+        ask(answering(answer), TIMEOUT)
+    }
+
+    #[test]
+    fn tells_ready_from_not_ready() {
+        assert_eq!(asked("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n"), Ok(()));
+        let unready = "HTTP/1.1 503 Service Unavailable\r\n\r\nnot ready: draining\n";
+        assert_eq!(asked(unready), Err("not ready: draining".to_owned()));
+    }
+
+    #[test]
+    fn anything_else_is_not_ready() {
+        for answer in ["HTTP/1.1 404 Not Found\r\n\r\n", "SSH-2.0 200 x\r\n", ""] {
+            assert!(asked(answer).unwrap_err().ends_with("is not this program"), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_there_is_not_ready() {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let why = ask(address, TIMEOUT).unwrap_err();
+        assert!(why.contains("refused"), "{why}");
+    }
+
+    #[test]
+    fn who_does_not_answer_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let why = ask(address, Duration::from_millis(50)).unwrap_err();
+        assert!(why.ends_with("timed out"), "{why}");
+    }
+
+    #[test]
+    fn all_addresses_are_asked_on_loopback() {
+        let cases = [
+            ("0.0.0.0:8081", "127.0.0.1:8081"),
+            ("[::]:8081", "[::1]:8081"),
+            ("192.0.2.1:9", "192.0.2.1:9"),
+        ];
+        for (listen, expected) in cases {
+            assert_eq!(reachable(listen.parse().unwrap()), expected.parse().unwrap());
+        }
+    }
 }

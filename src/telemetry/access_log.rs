@@ -208,7 +208,7 @@ fn push_number(out: &mut Vec<u8>, mut number: u64, width: usize) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::UNIX_EPOCH;
 
     use prometheus_client::metrics::counter::Counter;
@@ -219,7 +219,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    fn line() -> AccessLine<'static> {
+    pub(in crate::telemetry) fn line() -> AccessLine<'static> {
         AccessLine {
             time: UNIX_EPOCH + Duration::from_millis(1_767_225_600_042),
             request_id: "0198-r",

@@ -16,6 +16,10 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, text: &str) {
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &str, escapes: impl Fn(char) -> bool) {
+    if is_plain(text) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     let mut clean_from = 0;
     for (at, c) in text.char_indices() {
         if escapes(c) {
@@ -25,6 +29,13 @@ fn push_escaped(out: &mut Vec<u8>, text: &str, escapes: impl Fn(char) -> bool) {
         }
     }
     out.extend_from_slice(&text.as_bytes()[clean_from..]);
+}
+
+/// Whether surely nothing in it needs an escape, as in nearly every path and name. Looks at every
+/// byte without stopping early: so it is done many bytes at a time.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
+    text.bytes().fold(true, |all, byte| all & plain(byte))
 }
 
 /// Control characters, C1 included (a terminal may take U+009B for ESC `[`), line separators,

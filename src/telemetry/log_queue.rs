@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -79,14 +79,13 @@ impl LogQueue {
         if waiting > capacity {
             self.shared.lost(&lines);
         } else if let Err(error) = self.sender.try_send(lines) {
-            let (std::sync::mpsc::TrySendError::Full(lines)
-            | std::sync::mpsc::TrySendError::Disconnected(lines)) = error;
+            let (TrySendError::Full(lines) | TrySendError::Disconnected(lines)) = error;
             self.shared.lost(&lines);
         }
     }
 
-    /// Waits until all that was handed over before is written; false if that takes too long.
-    /// Not for a worker.
+    /// Waits until nothing is waiting to be written; false if that takes too long. Not for a
+    /// worker.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let shared = &*self.shared;
         let guard = shared.idle_lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,12 +222,12 @@ pub(super) mod tests {
     fn lines_are_written_in_order() {
         let output = Output::default();
         let (queue, dropped) = start(output.clone());
-        for n in 0..100 {
-            queue.send(Entry::Event, format!("{n}\n").into_bytes());
+        let lines: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        for line in &lines {
+            queue.send(Entry::Event, format!("{line}\n").into_bytes());
         }
         assert!(queue.flush(LONG));
-        let expected: String = (0..100).map(|n| format!("{n}\n")).collect();
-        assert_eq!(output.text(), expected);
+        assert_eq!(output.text().lines().collect::<Vec<_>>(), lines);
         assert_eq!(dropped.get(), 0);
     }
 

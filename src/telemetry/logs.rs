@@ -33,14 +33,13 @@ const OURS: &str = "codescan_oauth_proxy";
 ///
 /// Beyond it they may show what must not be shown. h2 writes a path that it refuses, query and
 /// all, at debug (an authorization code stands in such a query), the value of a `TE` header at
-/// trace, and what the peer says in GOAWAY at debug; its header fields and bodies it leaves out of
-/// its frames on purpose. hyper-util writes addresses at debug and trace, user information of a
-/// URL included (the password of an outbound proxy). hyper's own lines are compiled out (an
-/// unstable feature), and would show the value of a `Content-Length` at most. rustls and
-/// hyper-rustls show certificates, hellos and session tickets at debug and trace, moka its
-/// housekeeping; they write to `log`, which nobody carries over to `tracing` here. oauth2 and
-/// tokio-rustls write nothing. Of all of them nothing at info or above holds a value that came
-/// over the wire. A limit for all, rather than one for each, holds for the crates to come.
+/// trace, and what the peer says in GOAWAY at debug; header fields and bodies it leaves out of its
+/// frames on purpose. hyper-util writes addresses at debug and trace, and a URI that it refuses
+/// whole. hyper's own lines are compiled out (an unstable feature). rustls and hyper-rustls show
+/// certificates, hellos and session tickets at debug and trace, moka and mio their housekeeping;
+/// they write to `log`, which nobody carries over to `tracing` here. oauth2 and tokio-rustls write
+/// nothing. Of what does reach `tracing`, nothing at info or above holds a header, a token or a
+/// body. A limit for all, rather than one for each, holds for the crates to come as well.
 const OTHERS: LevelFilter = LevelFilter::INFO;
 
 /// Where lines go.
@@ -105,8 +104,8 @@ impl Logs {
         AccessLog::new(self.queue.clone(), self.format)
     }
 
-    /// Waits, two seconds at most, until all lines handed over so far are written; false if some
-    /// are not. Workers' access logs are to be flushed or dropped before.
+    /// Waits, two seconds at most, until no line is waiting to be written; false if some are.
+    /// Workers' access logs are to be flushed or dropped before. Not for a worker.
     pub fn flush(&self) -> bool {
         self.queue.flush(FLUSH_TIMEOUT)
     }
@@ -147,5 +146,165 @@ where
     match format {
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
         LogFormat::Text => layer.boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http::Response;
+    use http_body_util::Empty;
+    use hyper::server::conn::http2;
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use serde_json::Value;
+    use tokio::io::AsyncWriteExt;
+    use tracing::dispatcher::with_default;
+
+    use super::super::log_queue::tests::Output;
+    use super::*;
+
+    /// What is written while `act` runs.
+    fn logged(format: LogFormat, level: &str, act: impl FnOnce(&Logs)) -> String {
+        let output = Output::default();
+        let settings = Log { format, level: level.to_owned(), access: true };
+        let (logs, dispatch) =
+            build(&settings, Box::new(output.clone()), Counter::default()).unwrap();
+        with_default(&dispatch, || act(&logs));
+        assert!(logs.flush());
+        output.text()
+    }
+
+    const HOSTILE: &str = "a\n{\"level\":\"ERROR\"} \u{1b}[31mred\u{9b}0m\r\u{202e}";
+
+    #[test]
+    fn a_json_line_is_one_flat_object() {
+        let text = logged(LogFormat::Json, "info", |_| {
+            tracing::info!(user = HOSTILE, shown = %HOSTILE, "login {HOSTILE}");
+        });
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        assert!(!text.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["user"], HOSTILE);
+        assert_eq!(line["shown"], HOSTILE);
+        assert_eq!(line["message"], format!("login {HOSTILE}"));
+        assert_eq!(line["target"], module_path!());
+        assert_eq!(line["timestamp"].as_str().unwrap().len(), "2026-01-01T00:00:00.000Z".len());
+    }
+
+    #[test]
+    fn a_text_line_is_one_line_and_steers_no_terminal() {
+        let text = logged(LogFormat::Text, "info", |_| {
+            tracing::warn!(user = HOSTILE, shown = %HOSTILE, debugged = ?HOSTILE, "login {HOSTILE}");
+        });
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        assert!(!text.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
+        assert!(text.contains(" WARN codescan_oauth_proxy::telemetry::logs::tests: login a"));
+    }
+
+    #[test]
+    fn the_level_can_be_changed_while_it_runs() {
+        let text = logged(LogFormat::Text, "info", |logs| {
+            tracing::debug!("first");
+            logs.set_level("debug").unwrap();
+            tracing::debug!("second");
+            assert!(logs.set_level("codescan_oauth_proxy=nonsense").is_err());
+            logs.set_level("warn").unwrap();
+            tracing::info!("third");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("second"), "{text}");
+    }
+
+    #[test]
+    fn other_crates_never_say_more_than_info() {
+        for level in ["trace", "h2=trace,hyper_util=debug,tokio=trace"] {
+            let text = logged(LogFormat::Text, level, |logs| {
+                tracing::debug!(target: "h2::server", "hidden");
+                tracing::trace!(target: "hyper_util::client", "hidden");
+                logs.set_level(level).unwrap();
+                tracing::debug!(target: "h2::server", "hidden");
+                tracing::warn!(target: "h2::server", "shown");
+            });
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(text.contains("shown"), "{text}");
+        }
+    }
+
+    /// One HTTP/2 request for `path` as bytes, with one more field.
+    fn request(path: &str, (name, value): (&str, &str)) -> Vec<u8> {
+        let mut block = vec![0x82, 0x86, 0x01]; // :method GET, :scheme http, :authority …
+        push_literal(&mut block, "localhost");
+        block.push(0x04); // :path …
+        push_literal(&mut block, path);
+        block.push(0x00); // … : …
+        push_literal(&mut block, name);
+        push_literal(&mut block, value);
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        bytes.extend_from_slice(&[0, 0, u8::try_from(block.len()).unwrap(), 1, 5, 0, 0, 0, 1]);
+        bytes.extend_from_slice(&block);
+        bytes
+    }
+
+    fn push_literal(block: &mut Vec<u8>, text: &str) {
+        block.push(u8::try_from(text.len()).unwrap());
+        block.extend_from_slice(text.as_bytes());
+    }
+
+    async fn serve_http2(request: &[u8]) {
+        let (mut client, server) = tokio::io::duplex(4096);
+        client.write_all(request).await.unwrap();
+        client.shutdown().await.unwrap();
+        let service =
+            service_fn(async |_| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(server), service);
+        let _ = connection.await;
+    }
+
+    #[test]
+    fn nothing_of_a_request_is_logged_by_h2() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let requests = [
+            request("/a b?code=s3cret", ("accept", "text/html")),
+            request("/a", ("te", "s3cret")),
+            request("/a?code=s3cret", ("authorization", "Bearer s3cret")),
+        ];
+        for request in requests {
+            let text = logged(LogFormat::Json, "trace", |_| {
+                tracing::trace!("before");
+                runtime.block_on(serve_http2(&request));
+            });
+            assert!(text.contains("before"), "{text}");
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn access_lines_and_events_meet_in_one_output() {
+        let text = logged(LogFormat::Json, "info", |logs| {
+            tracing::info!("event");
+            let mut access = logs.access_log();
+            access.write(&super::super::access_log::tests::line());
+        });
+        let targets: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["target"].take())
+            .collect();
+        assert_eq!(targets, [Value::from(module_path!()), Value::from("access")]);
+    }
+
+    #[test]
+    fn dropping_it_writes_what_is_waiting() {
+        let output = Output::default();
+        let settings = Log { format: LogFormat::Text, level: "info".to_owned(), access: true };
+        let (logs, dispatch) =
+            build(&settings, Box::new(output.clone()), Counter::default()).unwrap();
+        with_default(&dispatch, || tracing::info!("last words"));
+        drop(logs);
+        assert!(output.text().contains("last words"));
     }
 }

@@ -43,7 +43,7 @@ const LOGIN_RESULTS: [&str; 10] = [
 
 const EVICTION_REASONS: [&str; 4] = ["capacity", "per_person", "idle", "lifetime"];
 
-const BITBUCKET_CALLS: [&str; 3] = ["exchange", "whoami", "revoke"];
+const BITBUCKET_CALLS: [&str; 4] = ["exchange", "whoami", "revoke", "status"];
 
 /// One label, name and value both ours.
 type Label = [(&'static str, &'static str); 1];
@@ -125,7 +125,7 @@ impl Metrics {
         self.sessions_evicted.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// A call to Bitbucket ended, in whatever way: `exchange`, `whoami`, `revoke`.
+    /// A call to Bitbucket ended, in whatever way: `exchange`, `whoami`, `revoke`, `status`.
     pub fn bitbucket_called(&self, call: &'static str, took: Duration) {
         self.bitbucket_durations.get_or_create(&[("call", call)]).observe(took.as_secs_f64());
     }
@@ -242,4 +242,188 @@ fn prometheus_text(open_metrics: &str) -> String {
         let _ = writeln!(out, "# HELP {name}{total} {help}\n# TYPE {name}{total} {kind}");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use http::StatusCode;
+
+    use super::super::worker_metrics::Route;
+    use super::*;
+
+    /// All series of an exposition with their values, each line held against the format.
+    fn series(text: &str) -> HashMap<&str, f64> {
+        let mut series = HashMap::new();
+        for line in text.lines().filter(|line| !line.starts_with("# ")) {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            let (bare, labels) = name.split_once('{').unwrap_or((name, "}"));
+            assert!(bare.starts_with("codescan_oauth_proxy_"), "{line}");
+            assert!(bare.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{line}");
+            for label in labels.strip_suffix('}').unwrap().split(',').filter(|l| !l.is_empty()) {
+                let (key, value) = label.split_once('=').unwrap();
+                assert!(key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{line}");
+                assert!(value.len() >= 2 && value.starts_with('"') && value.ends_with('"'));
+            }
+            let double = series.insert(name, value.parse().unwrap());
+            assert!(double.is_none(), "{name} is there twice");
+        }
+        series
+    }
+
+    /// Each series stands under metadata of its own name, told once.
+    fn check_metadata(text: &str) {
+        let mut current = ("", "");
+        let mut seen = Vec::new();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                current = rest.split_once(' ').unwrap();
+                assert!(!seen.contains(&current.0), "{line}");
+                seen.push(current.0);
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap();
+                let suffix = name.strip_prefix(current.0).unwrap();
+                let right = match current.1 {
+                    "histogram" => ["_sum", "_count", "_bucket"].contains(&suffix),
+                    "counter" => suffix.is_empty() && name.ends_with("_total"),
+                    _ => suffix.is_empty(),
+                };
+                assert!(right, "{line} under {current:?}");
+            }
+        }
+    }
+
+    fn value(metrics: &Metrics, name: &str) -> f64 {
+        let text = metrics.encode(Format::Prometheus);
+        let found = series(&text).get(format!("codescan_oauth_proxy_{name}").as_str()).copied();
+        found.unwrap_or_else(|| panic!("{name} is not in {text}"))
+    }
+
+    #[test]
+    fn both_formats_are_well_formed() {
+        let metrics = Metrics::new(3);
+        metrics.bitbucket_called("whoami", Duration::from_millis(30));
+        let text = metrics.encode(Format::Prometheus);
+        check_metadata(&text);
+        let open = metrics.encode(Format::OpenMetrics);
+        assert!(open.ends_with("\n# EOF\n"));
+        assert_eq!(series(&text).len(), series(&open).len());
+    }
+
+    #[test]
+    fn every_series_is_there_from_the_start_at_zero() {
+        let metrics = Metrics::new(2);
+        let names = [
+            "requests_total{code_class=\"1xx\",route=\"app\"}",
+            "requests_total{code_class=\"5xx\",route=\"auth\"}",
+            "request_duration_seconds_count{part=\"own\"}",
+            "request_duration_seconds_bucket{le=\"+Inf\",part=\"total\"}",
+            "active_requests",
+            "connections",
+            "connections_accepted_total{worker=\"1\"}",
+            "logins_total{result=\"success\"}",
+            "logins_started_total",
+            "sessions",
+            "sessions_evicted_total{reason=\"capacity\"}",
+            "session_store_errors_total",
+            "bitbucket_request_duration_seconds_count{call=\"exchange\"}",
+            "access_log_dropped_total",
+            "upstream_connect_errors_total",
+            "upstream_connections{state=\"idle\"}",
+            "upstream_connections{state=\"active\"}",
+        ];
+        for name in names {
+            assert!(value(&metrics, name).abs() < f64::EPSILON, "{name}");
+        }
+        let build = format!("build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+        assert!((value(&metrics, &build) - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_process_tells_of_itself() {
+        let metrics = Metrics::new(1);
+        assert!(value(&metrics, "process_resident_memory_bytes") > 1_000_000.0);
+        assert!(value(&metrics, "process_virtual_memory_bytes") > 1_000_000.0);
+        assert!(value(&metrics, "process_cpu_seconds_total") >= 0.0);
+        assert!(value(&metrics, "process_open_fds") >= 3.0);
+        assert!(value(&metrics, "process_threads") >= 1.0);
+    }
+
+    fn assert_values(metrics: &Metrics, expected: &[(&str, f64)]) {
+        for (name, expected) in expected {
+            let found = value(metrics, name);
+            assert!((found - expected).abs() < 1e-9, "{name} is {found}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn counters_of_workers_are_summed() {
+        let metrics = Metrics::new(2);
+        let (own, total) = (Duration::from_micros(100), Duration::from_secs(400));
+        for worker in [0, 1, 1] {
+            let worker = metrics.worker(worker);
+            worker.request_finished(Route::Logout, StatusCode::SEE_OTHER, own, total);
+            worker.connection_accepted();
+            worker.upstream_connect_failed();
+        }
+        assert_values(
+            &metrics,
+            &[
+                ("requests_total{code_class=\"3xx\",route=\"logout\"}", 3.0),
+                ("requests_total{code_class=\"2xx\",route=\"logout\"}", 0.0),
+                ("request_duration_seconds_bucket{le=\"0.0001\",part=\"own\"}", 3.0),
+                ("request_duration_seconds_sum{part=\"own\"}", 0.0003),
+                ("request_duration_seconds_bucket{le=\"300.0\",part=\"total\"}", 0.0),
+                ("request_duration_seconds_bucket{le=\"+Inf\",part=\"total\"}", 3.0),
+                ("request_duration_seconds_count{part=\"total\"}", 3.0),
+                ("request_duration_seconds_sum{part=\"total\"}", 1200.0),
+                ("connections_accepted_total{worker=\"0\"}", 1.0),
+                ("connections_accepted_total{worker=\"1\"}", 2.0),
+                ("upstream_connect_errors_total", 3.0),
+            ],
+        );
+    }
+
+    #[test]
+    fn levels_go_down_when_their_holders_go() {
+        let metrics = Metrics::new(2);
+        let first = metrics.worker(0).hold(|worker| &worker.connections);
+        let second = metrics.worker(1).hold(|worker| &worker.connections);
+        let idle = metrics.worker(1).hold(|worker| &worker.upstream_idle);
+        assert_values(
+            &metrics,
+            &[("connections", 2.0), ("upstream_connections{state=\"idle\"}", 1.0)],
+        );
+        drop((first, second, idle));
+        assert_values(
+            &metrics,
+            &[("connections", 0.0), ("upstream_connections{state=\"idle\"}", 0.0)],
+        );
+    }
+
+    #[test]
+    fn what_the_whole_program_counts() {
+        let metrics = Metrics::new(1);
+        metrics.login_started();
+        metrics.login_finished("cookie_lost");
+        metrics.session_evicted("capacity");
+        metrics.session_store_errors.inc();
+        metrics.access_log_dropped.inc_by(7);
+        metrics.count_sessions_by(|| 42);
+        metrics.bitbucket_called("exchange", Duration::from_millis(30));
+        assert_values(
+            &metrics,
+            &[
+                ("logins_started_total", 1.0),
+                ("logins_total{result=\"cookie_lost\"}", 1.0),
+                ("sessions_evicted_total{reason=\"capacity\"}", 1.0),
+                ("session_store_errors_total", 1.0),
+                ("access_log_dropped_total", 7.0),
+                ("sessions", 42.0),
+                ("bitbucket_request_duration_seconds_bucket{le=\"0.05\",call=\"exchange\"}", 1.0),
+            ],
+        );
+    }
 }
