@@ -126,22 +126,22 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_for_the_same_use_only() {
         let sealer = Sealer::new(&[secret(1)]);
-        let sealed = sealer.seal(b"state", b"https://a", b"/projects");
-        let opened = sealer.open(b"state", b"https://a", &sealed).expect("opens");
+        let value = sealer.seal(b"state", b"https://a", b"/projects");
+        let opened = sealer.open(b"state", b"https://a", &value).expect("opens");
         assert_eq!(opened.1, b"/projects");
-        assert!(sealer.open(b"other", b"https://a", &sealed).is_none());
-        assert!(sealer.open(b"state", b"https://b", &sealed).is_none());
+        assert!(sealer.open(b"other", b"https://a", &value).is_none());
+        assert!(sealer.open(b"state", b"https://b", &value).is_none());
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let sealer = Sealer::new(&[secret(1)]);
-        let sealed = sealer.seal(b"state", b"", b"x");
-        for index in 0..sealed.len() {
-            let mut changed = sealed.clone();
+        let value = sealer.seal(b"state", b"", b"x");
+        for index in 0..value.len() {
+            let mut changed = value.clone();
             changed[index] ^= 1;
             assert!(sealer.open(b"state", b"", &changed).is_none(), "byte {index}");
-            assert!(sealer.open(b"state", b"", &sealed[..index]).is_none(), "cut at {index}");
+            assert!(sealer.open(b"state", b"", &value[..index]).is_none(), "cut at {index}");
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn without_a_secret_each_process_has_its_own() {
-        let sealed = Sealer::new(&[]).seal(b"state", b"", b"x");
-        assert!(Sealer::new(&[]).open(b"state", b"", &sealed).is_none());
+        let value = Sealer::new(&[]).seal(b"state", b"", b"x");
+        assert!(Sealer::new(&[]).open(b"state", b"", &value).is_none());
     }
 }

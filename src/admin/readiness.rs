@@ -106,9 +106,10 @@ impl Readiness {
     }
 
     /// Makes a check again and again, and stores what it finds. Never ends; may be dropped.
-    pub async fn keep_checking<F>(&self, check: Check, schedule: Schedule, mut ask: F)
+    pub async fn keep_checking<F, A>(&self, check: Check, schedule: Schedule, mut ask: F)
     where
-        F: AsyncFnMut() -> CheckResult,
+        F: FnMut() -> A,
+        A: Future<Output = CheckResult>,
     {
         loop {
             let result = timeout(schedule.timeout, ask()).await.unwrap_or(Err("no answer in time"));
@@ -274,11 +275,11 @@ mod tests {
     }
 
     /// Runs a check for half a minute of paused time; says how often it was made.
-    async fn times_asked(readiness: &Readiness, mut ask: impl AsyncFnMut() -> CheckResult) -> u32 {
+    async fn times_asked(readiness: &Readiness, result: CheckResult) -> u32 {
         let asked = Cell::new(0);
-        let checking = readiness.keep_checking(Check::Codescan, Schedule::default(), async || {
+        let checking = readiness.keep_checking(Check::Codescan, Schedule::default(), || {
             asked.set(asked.get() + 1);
-            ask().await
+            async move { result }
         });
         let _ = timeout(Duration::from_millis(29_900), checking).await;
         asked.get()
@@ -287,9 +288,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_check_is_made_again_and_sooner_after_a_failure() {
         let readiness = listening(&[ReadyNeed::Codescan]);
-        assert_eq!(times_asked(&readiness, async || Ok(())).await, 15);
+        assert_eq!(times_asked(&readiness, Ok(())).await, 15);
         assert_eq!(unready(&readiness), None);
-        assert_eq!(times_asked(&readiness, async || Err("closed the connection")).await, 60);
+        assert_eq!(times_asked(&readiness, Err("closed the connection")).await, 60);
         assert_eq!(unready(&readiness).unwrap(), "codescan: closed the connection");
     }
 

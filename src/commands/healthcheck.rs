@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::config::Settings;
+use super::check::{self, Report};
+use crate::config::{self, Sources};
 
 /// For the whole of it. Container platforms give up on a check after a few seconds.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -13,15 +14,17 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of an answer that are read.
 const MAX_ANSWER: usize = 4 * 1024;
 
-/// Asks, prints one line, and says how to exit: 0 ready, 1 not.
-pub fn run(settings: &Settings) -> u8 {
+/// Asks, and says in one line what came of it: exit code 0 ready, 1 not, 78 wrong settings.
+pub fn run(sources: &Sources) -> Report {
+    let settings = match config::load(sources) {
+        Ok(loaded) => loaded.settings,
+        Err(faults) => return Report::failed(check::explain(&faults), check::WRONG_SETTINGS),
+    };
     let (line, code) = match ask(reachable(settings.admin.listen), TIMEOUT) {
         Ok(()) => ("ready".to_owned(), 0),
         Err(why) => (why, 1),
     };
-    // Where nobody reads the line, the exit code still tells.
-    let _ = writeln!(io::stdout(), "{line}");
-    code
+    Report { stdout: format!("{line}\n"), stderr: String::new(), code }
 }
 
 /// An address to listen on as one to connect to: "all addresses" is loopback for us.

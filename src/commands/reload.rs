@@ -70,7 +70,13 @@ impl Reload {
         self.put_in_force(loaded, snapshot, app, level);
     }
 
-    fn put_in_force(&mut self, loaded: Loaded, snapshot: Snapshot, app: &App, level: &LevelControl) {
+    fn put_in_force(
+        &mut self,
+        loaded: Loaded,
+        snapshot: Snapshot,
+        app: &App,
+        level: &LevelControl,
+    ) {
         for key in config::changed_at_run_time(&self.current, &loaded) {
             tracing::warn!("{key} has changed, but only a restart puts it in force");
         }

@@ -79,8 +79,9 @@ fn start(sources: &Sources) -> Result<Program, Failure> {
     let made_up = CookieSecret::new(seal::random());
     let snapshot = Snapshot::new(settings.clone(), 0, &made_up)
         .map_err(|error| wrong(format!("{error}\n")))?;
-    let public = listen::bind(&settings.server)
-        .map_err(|error| cannot_bind("server.listen", &format!("{:?}", settings.server.listen), &error))?;
+    let public = listen::bind(&settings.server).map_err(|error| {
+        cannot_bind("server.listen", &format!("{:?}", settings.server.listen), &error)
+    })?;
     let admin = listen::bind_tcp(settings.admin.listen)
         .map_err(|error| cannot_bind("admin.listen", &settings.admin.listen.to_string(), &error))?;
     let broken = |error: io::Error| Failure(format!("cannot start: {error}\n"), BROKEN);
@@ -184,7 +185,7 @@ impl Program {
                 listener: self.public.share()?,
                 access_log: self.logs.access_log(),
                 drain: drain.clone(),
-                _died: died.clone(),
+                died: died.clone(),
             };
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?;
         }
@@ -219,9 +220,10 @@ async fn serve_until_told(
     drain.begin();
     // Each worker holds a sender until its last connection is gone.
     let all_gone = async { while deaths.recv().await.is_some() {} };
-    match tokio::time::timeout_at(deadline, all_gone).await {
-        Ok(()) => tracing::info!("drained"),
-        Err(_) => tracing::warn!("connections that did not end in server.drain_timeout are cut"),
+    if let Ok(()) = tokio::time::timeout_at(deadline, all_gone).await {
+        tracing::info!("drained");
+    } else {
+        tracing::warn!("connections that did not end within server.drain_timeout are cut");
     }
     0
 }
@@ -247,7 +249,7 @@ struct WorkerThread {
     access_log: crate::telemetry::access_log::AccessLog,
     drain: Drain,
     /// Dropped when the thread ends, in whatever way.
-    _died: mpsc::UnboundedSender<usize>,
+    died: mpsc::UnboundedSender<usize>,
 }
 
 impl WorkerThread {
@@ -261,16 +263,14 @@ impl WorkerThread {
                 return;
             }
         };
-        let _death = DeathNotice { sender: self._died.clone(), index: self.index };
+        let _death = DeathNotice { sender: self.died.clone(), index: self.index };
         runtime.block_on(self.serve());
     }
 
     async fn serve(self) {
         let metrics = self.app.metrics.worker(self.index);
-        let journal = Rc::new(Journal {
-            metrics: Arc::clone(&metrics),
-            access_log: self.access_log.into(),
-        });
+        let journal =
+            Rc::new(Journal { metrics: Arc::clone(&metrics), access_log: self.access_log.into() });
         let upstream = Upstream::new(Pool::new(Arc::clone(&metrics)));
         let served = Served {
             gateway: Gateway::new(Arc::clone(&self.app), upstream, journal),

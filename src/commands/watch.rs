@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admin::readiness::{Check, Readiness, Schedule};
+use crate::admin::readiness::{Check, CheckResult, Readiness, Schedule};
 use crate::forward::probe;
-use crate::gateway::app::App;
+use crate::gateway::app::{App, Snapshot};
 
 /// Bitbucket's state only informs, so it is asked seldom.
 const BITBUCKET: Schedule = Schedule {
@@ -18,35 +18,33 @@ const TIDY_EVERY: Duration = Duration::from_secs(15);
 
 /// Starts them on the control runtime, for as long as it lives.
 pub fn start(app: &Arc<App>, readiness: &Arc<Readiness>) {
-    // Sessions in memory answer as long as the program does.
-    tokio::spawn(keep(Arc::clone(readiness), Check::Store, Schedule::default(), async || Ok(())));
+    tokio::spawn(check_store(Arc::clone(readiness)));
     tokio::spawn(check_codescan(Arc::clone(app), Arc::clone(readiness)));
     tokio::spawn(check_bitbucket(Arc::clone(app), Arc::clone(readiness)));
     tokio::spawn(tidy(Arc::clone(app)));
 }
 
-async fn keep<F>(readiness: Arc<Readiness>, check: Check, schedule: Schedule, ask: F)
-where
-    F: AsyncFnMut() -> Result<(), &'static str>,
-{
-    readiness.keep_checking(check, schedule, ask).await;
+/// Sessions in memory answer as long as the program does.
+async fn check_store(readiness: Arc<Readiness>) {
+    readiness.keep_checking(Check::Store, Schedule::default(), async || Ok(())).await;
 }
 
 async fn check_codescan(app: Arc<App>, readiness: Arc<Readiness>) {
-    let ask = async || {
-        let snapshot = app.snapshot.load_full();
-        let settings = snapshot.settings();
-        let host = settings.server.public_url.authority();
-        let prefix = settings.server.public_url.prefix();
-        probe::ask(&snapshot.target, host, prefix, settings.codescan.connect_timeout).await
-    };
+    let ask = || ask_codescan(app.snapshot.load_full());
     readiness.keep_checking(Check::Codescan, Schedule::default(), ask).await;
 }
 
+async fn ask_codescan(snapshot: Arc<Snapshot>) -> CheckResult {
+    let settings = snapshot.settings();
+    let public_url = &settings.server.public_url;
+    let (host, prefix) = (public_url.authority(), public_url.prefix());
+    probe::ask(&snapshot.target, host, prefix, settings.codescan.connect_timeout).await
+}
+
 async fn check_bitbucket(app: Arc<App>, readiness: Arc<Readiness>) {
-    let ask = async || {
+    let ask = || {
         let bitbucket = app.snapshot.load().site.bitbucket.clone();
-        bitbucket.status().await.map_err(|error| error.cause.kind())
+        async move { bitbucket.status().await.map_err(|error| error.cause.kind()) }
     };
     readiness.keep_checking(Check::Bitbucket, BITBUCKET, ask).await;
 }

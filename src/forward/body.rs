@@ -157,11 +157,11 @@ impl ResponseBody {
 
     /// After an answer that ended cleanly its connection can serve again.
     fn give_back(&mut self) {
-        if let Self::Upstream { connection, .. } = self {
-            if let Some(connection) = connection.take() {
-                let (lease, upload) = *connection;
-                lease.give_back(&upload);
-            }
+        if let Self::Upstream { connection, .. } = self
+            && let Some(connection) = connection.take()
+        {
+            let (lease, upload) = *connection;
+            lease.give_back(&upload);
         }
     }
 }
@@ -181,7 +181,9 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = match &mut *self {
-            Self::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Own(bytes) => {
+                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+            }
             Self::Upstream { incoming, .. } => ready!(Pin::new(incoming).poll_frame(cx)),
         };
         let ended = frame.is_none() || (matches!(frame, Some(Ok(_))) && self.is_end_stream());

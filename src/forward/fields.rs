@@ -24,7 +24,8 @@ impl Reserved {
 
     /// Whether `name` is reserved, in any spelling: servers behind us may read `_` as `-`.
     pub fn holds(&self, name: &str) -> bool {
-        is_forwarding(name) || self.0.iter().any(|reserved| same_but_for_underscores(name, reserved))
+        is_forwarding(name)
+            || self.0.iter().any(|reserved| same_but_for_underscores(name, reserved))
     }
 }
 
@@ -35,7 +36,7 @@ fn is_forwarding(name: &str) -> bool {
         name.get(..family.len()).is_some_and(|start| same_but_for_underscores(start, family))
             && matches!(name.as_bytes().get(family.len()), None | Some(b'-' | b'_'))
     };
-    name == "forwarded" || (name.starts_with('x') && FAMILIES.iter().any(|it| family(&it)))
+    name == "forwarded" || (name.starts_with('x') && FAMILIES.iter().any(family))
 }
 
 fn same_but_for_underscores(name: &str, dashed: &str) -> bool {

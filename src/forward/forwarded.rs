@@ -34,11 +34,7 @@ impl PublicFields {
             proto: value(public_url.scheme()),
             host: value(public_url.authority()),
             port: value(&public_url.port().to_string()),
-            element: format!(
-                ";host=\"{}\";proto={}",
-                public_url.authority(),
-                public_url.scheme()
-            ),
+            element: format!(";host=\"{}\";proto={}", public_url.authority(), public_url.scheme()),
         }
     }
 }
@@ -48,7 +44,7 @@ pub struct Forwarded {
     /// The rightmost address that no trusted proxy added.
     pub client: Option<IpAddr>,
     x_forwarded_for: Option<HeaderValue>,
-    forwarded: HeaderValue,
+    elements: HeaderValue,
     public: PublicFields,
 }
 
@@ -69,7 +65,7 @@ impl Forwarded {
         Self {
             client: client.copied(),
             x_forwarded_for: x_forwarded_for(&chain),
-            forwarded: forwarded(&chain, &public.element),
+            elements: elements(&chain, &public.element),
             public: public.clone(),
         }
     }
@@ -81,7 +77,7 @@ impl Forwarded {
         fields.insert(X_FORWARDED_PROTO, self.public.proto.clone());
         fields.insert(X_FORWARDED_HOST, self.public.host.clone());
         fields.insert(X_FORWARDED_PORT, self.public.port.clone());
-        fields.insert(FORWARDED, self.forwarded.clone());
+        fields.insert(FORWARDED, self.elements.clone());
     }
 }
 
@@ -91,8 +87,9 @@ fn x_forwarded_for(chain: &[IpAddr]) -> Option<HeaderValue> {
 }
 
 /// `for=` for each, the last with how browsers reach us.
-fn forwarded(chain: &[IpAddr], public: &str) -> HeaderValue {
-    let mut nodes: Vec<String> = chain.iter().map(|address| format!("for={}", node(*address))).collect();
+fn elements(chain: &[IpAddr], public: &str) -> HeaderValue {
+    let mut nodes: Vec<String> =
+        chain.iter().map(|address| format!("for={}", node(*address))).collect();
     if nodes.is_empty() {
         nodes.push("for=unknown".to_owned());
     }
@@ -144,9 +141,7 @@ fn for_parameter(element: &str) -> &str {
 /// An address, with or without a port, an IPv6 one with or without brackets.
 fn address(entry: &str) -> Option<IpAddr> {
     let bare = entry.trim_start_matches('[').trim_end_matches(']');
-    let address = bare
-        .parse()
-        .or_else(|_| entry.parse().map(|address: SocketAddr| address.ip()));
+    let address = bare.parse().or_else(|_| entry.parse().map(|address: SocketAddr| address.ip()));
     address.ok().map(|address| address.to_canonical())
 }
 
@@ -154,7 +149,11 @@ fn address(entry: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn told(peer: &str, trusted: &str, fields: &[(&'static str, &'static str)]) -> (String, String) {
+    fn told(
+        peer: &str,
+        trusted: &str,
+        fields: &[(&'static str, &'static str)],
+    ) -> (String, String) {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
@@ -199,7 +198,7 @@ mod tests {
         let fields = [("forwarded", "for=\"[2001:db8::1]:47\";proto=http;host=evil")];
         assert_eq!(told("10.0.0.1", "10.0.0.0/8", &fields).1, "2001:db8::1");
         let chain = ["2001:db8::1".parse().expect("v6"), "10.0.0.1".parse().expect("v4")];
-        let value = forwarded(&chain, ";host=\"cs.example\";proto=https");
+        let value = elements(&chain, ";host=\"cs.example\";proto=https");
         let wanted = "for=\"[2001:db8::1]\", for=10.0.0.1;host=\"cs.example\";proto=https";
         assert_eq!(value.to_str().expect("ascii"), wanted);
     }

@@ -141,9 +141,9 @@ async fn exchange<F: Fn() -> HeaderMap>(
         }
     };
     match answer {
-        Ok(response) => Ok(response.map(|incoming| {
-            ResponseBody::upstream(incoming, lease, upload.clone())
-        })),
+        Ok(response) => {
+            Ok(response.map(|incoming| ResponseBody::upstream(incoming, lease, upload.clone())))
+        }
         Err(mut failed) => {
             let unsent = failed.take_message().map(Request::into_body);
             let error = failed.into_error();

@@ -86,7 +86,8 @@ impl Pool {
             .max_buf_size(128 * 1024)
             .handshake(TokioIo::new(connected?))
             .await;
-        let (sender, connection) = handshake.map_err(|error| ConnectError::Http(error.to_string()))?;
+        let (sender, connection) =
+            handshake.map_err(|error| ConnectError::Http(error.to_string()))?;
         // An error on the connection reaches whoever waits for the answer.
         tokio::task::spawn_local(async move {
             let _ = connection.with_upgrades().await;
@@ -112,8 +113,8 @@ impl Pool {
     fn put(&self, sender: SendRequest<RequestBody>, target: Arc<Target>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_AT_MOST {
-            let _counted = self.metrics.hold(|worker| &worker.upstream_idle);
-            idle.push(Idle { sender, target, since: Instant::now(), _counted });
+            let counted = self.metrics.hold(|worker| &worker.upstream_idle);
+            idle.push(Idle { sender, target, since: Instant::now(), _counted: counted });
         }
     }
 }

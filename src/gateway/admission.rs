@@ -7,21 +7,24 @@ use http::{HeaderMap, Method, Uri, Version};
 use crate::config::Settings;
 use crate::error::Problem;
 
+/// What `Allow` tells of methods that are never forwarded.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// Checks the head against limits and against RFC 9110 §7.2 (one `Host`).
-pub fn admit(head: &Parts, settings: &Settings) -> Result<(), Problem> {
+pub fn admit(head: &Parts, settings: &Settings) -> Result<(), Box<Problem>> {
     if matches!(head.method, Method::TRACE | Method::CONNECT) {
-        return Err(Problem::method_not_allowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        return Err(Problem::method_not_allowed(ALLOWED).into());
     }
     if head_size(head) > settings.server.max_header_size {
-        return Err(Problem::header_too_large(settings.server.max_header_size));
+        return Err(Problem::header_too_large(settings.server.max_header_size).into());
     }
     if !has_one_host(head) {
-        return Err(Problem::invalid_request("This request does not name one host."));
+        return Err(Problem::invalid_request("This request does not name one host.").into());
     }
-    if let (Some(limit), Some(length)) = (settings.server.max_body_size, length(&head.headers)) {
-        if length > limit {
-            return Err(Problem::body_too_large(limit));
-        }
+    if let (Some(limit), Some(length)) = (settings.server.max_body_size, length(&head.headers))
+        && length > limit
+    {
+        return Err(Problem::body_too_large(limit).into());
     }
     Ok(())
 }

@@ -36,9 +36,9 @@ use crate::error::Problem;
 use crate::forward::Upstream;
 use crate::forward::fields::asks_for_websocket;
 use crate::forward::forwarded::Forwarded;
-use crate::login::{Content, Reply};
 use crate::login::callback::{self, Judged, Share};
 use crate::login::return_to::ReturnTo;
+use crate::login::{Content, Reply};
 use crate::server::peer::Peer;
 use crate::session::front::Front;
 use crate::session::{Lifetimes, Session};
@@ -106,12 +106,7 @@ impl Gateway {
         self.front.borrow_mut().sweep(lifetimes, now);
     }
 
-    fn begin<'a>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        head: &'a Parts,
-        peer: Peer,
-    ) -> Exchange<'a> {
+    fn begin<'a>(&'a self, snapshot: &'a Snapshot, head: &'a Parts, peer: Peer) -> Exchange<'a> {
         let server = &snapshot.settings().server;
         let is_trusted = peer.is_trusted(&server.trusted_proxies);
         let identity = Identity::of(&head.headers, is_trusted);

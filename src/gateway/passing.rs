@@ -43,7 +43,8 @@ impl Exchange<'_> {
                 method: &self.head.method,
                 target: &target,
                 fields: || {
-                    self.plan(decision, &set, &cut, &host, upgrades).request_fields(&self.head.headers)
+                    self.plan(decision, &set, &cut, &host, upgrades)
+                        .request_fields(&self.head.headers)
                 },
             };
             let body = (!body.is_end_stream()).then_some(body);

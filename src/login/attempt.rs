@@ -16,7 +16,7 @@ use crate::seal::{self, Sealer, SecretIndex};
 use crate::secret::Secret;
 
 /// How long a person may take at Bitbucket.
-pub const LIFETIME: Duration = Duration::from_secs(600);
+pub const LIFETIME: Duration = Duration::from_mins(10);
 
 /// What makes a `state` ours at first sight.
 pub const STATE_PREFIX: &str = "cop1.";

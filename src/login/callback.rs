@@ -102,7 +102,8 @@ fn response(states: &[&str], codes: &[&str], errors: &[&str]) -> Result<Response
 
 /// `1*VSCHAR` (RFC 6749 appendix A.11).
 fn is_code(code: &str) -> bool {
-    (1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    (1..=LONGEST_CODE).contains(&code.len())
+        && code.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 /// What the callback decides before anything is spent.
@@ -189,8 +190,12 @@ impl Site {
     /// A completed login removes the cookies of all attempts.
     fn ended_attempts(&self, headers: &HeaderMap, attempt: AttemptId) -> Vec<HeaderValue> {
         let ours = attempt.to_text();
-        let mut held: Vec<AttemptId> =
-            self.cookies.login_attempts(headers).into_iter().filter_map(AttemptId::from_text).collect();
+        let mut held: Vec<AttemptId> = self
+            .cookies
+            .login_attempts(headers)
+            .into_iter()
+            .filter_map(AttemptId::from_text)
+            .collect();
         held.retain(|id| id.to_text() != ours);
         held.push(attempt);
         held.into_iter().map(|id| self.cookies.remove(Cookie::Login(&id.to_text()))).collect()

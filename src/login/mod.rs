@@ -22,9 +22,9 @@ use http::{HeaderMap, HeaderValue, Response};
 use self::attempt::{Attempts, unix_seconds};
 use self::return_to::ReturnTo;
 use crate::bitbucket;
-use crate::config::settings::CookieSecret;
 use crate::config::Settings;
 use crate::config::public_url::PublicUrl;
+use crate::config::settings::CookieSecret;
 use crate::error::{Href, Problem};
 use crate::seal::Sealer;
 use crate::session::cookie::{Cookie, CookieNames};
@@ -42,10 +42,7 @@ pub struct Site {
 
 impl Site {
     /// `made_up` is the secret for where none is configured; it lives as long as the process.
-    pub fn new(
-        settings: Settings,
-        made_up: &CookieSecret,
-    ) -> Result<Self, bitbucket::SetupError> {
+    pub fn new(settings: Settings, made_up: &CookieSecret) -> Result<Self, bitbucket::SetupError> {
         let secrets = match settings.session.cookie_secrets.as_slice() {
             [] => std::slice::from_ref(made_up),
             given => given,
@@ -110,6 +107,9 @@ pub struct Reply {
     pub set_cookies: Vec<HeaderValue>,
 }
 
+/// Draws a page for the request with the id that it is given.
+pub type DrawPage = Box<dyn FnOnce(&str) -> Response<Bytes>>;
+
 /// What a reply shows.
 pub enum Content {
     /// 302, to an address that is Bitbucket's or ours.
@@ -118,7 +118,7 @@ pub enum Content {
     SeeOther(String),
     Problem(Box<Problem>),
     /// Drawn once the request's id is known.
-    Page(Box<dyn FnOnce(&str) -> Response<Bytes>>),
+    Page(DrawPage),
     Json(String),
 }
 

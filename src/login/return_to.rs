@@ -122,9 +122,22 @@ mod tests {
     #[test]
     fn places_elsewhere_become_the_start_page() {
         for wanted in [
-            "", "a", "//evil", "/\\evil", "\\/evil", "/\t/evil", "/.//evil", "/%2e//evil",
-            "/..//evil", "https://evil", "https://cs.example@evil/", "javascript:alert(1)",
-            "/\u{a0}/evil", "/\n/evil", "///evil", "/a\r\nLocation: https://evil",
+            "",
+            "a",
+            "//evil",
+            "/\\evil",
+            "\\/evil",
+            "/\t/evil",
+            "/.//evil",
+            "/%2e//evil",
+            "/..//evil",
+            "https://evil",
+            "https://cs.example@evil/",
+            "javascript:alert(1)",
+            "/\u{a0}/evil",
+            "/\n/evil",
+            "///evil",
+            "/a\r\nLocation: https://evil",
         ] {
             assert_eq!(judged(wanted), "/", "{wanted:?}");
         }

@@ -66,12 +66,7 @@ pub struct Worker<A> {
 
 impl<A: Application> Worker<A> {
     pub fn new(application: A, metrics: Arc<WorkerMetrics>) -> Rc<Self> {
-        Rc::new(Self {
-            application,
-            metrics,
-            connections: RefCell::default(),
-            next: Cell::new(0),
-        })
+        Rc::new(Self { application, metrics, connections: RefCell::default(), next: Cell::new(0) })
     }
 
     /// Serves until draining has begun and the last connection is gone. Must run within a

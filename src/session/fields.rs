@@ -21,10 +21,10 @@ pub struct Rendered {
 impl Session {
     /// The fields to send with each request of this session.
     pub fn fields(&self, templates: &[HeaderTemplate], settings_version: u64) -> Arc<Rendered> {
-        if let Some(rendered) = &*self.rendered.load() {
-            if rendered.settings_version == settings_version {
-                return Arc::clone(rendered);
-            }
+        if let Some(rendered) = &*self.rendered.load()
+            && rendered.settings_version == settings_version
+        {
+            return Arc::clone(rendered);
         }
         let fields = templates
             .iter()

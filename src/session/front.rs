@@ -11,7 +11,7 @@ use super::id::SessionKey;
 use super::{Lifetimes, Session, Sessions};
 
 /// How often, at most, moka hears that a session is in use.
-pub const USE_TOLD_EVERY: Duration = Duration::from_secs(60);
+pub const USE_TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// Sessions that one worker remembers; beyond it all are forgotten and asked for again.
 const REMEMBERED: usize = 1 << 17;

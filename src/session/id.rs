@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
 use crate::seal;
+use crate::secret::Secret;
 
 /// 256 random bits that only the browser's cookie holds. Who has it, has the session.
 #[derive(Clone, PartialEq, Eq)]

@@ -76,7 +76,9 @@ impl Session {
     /// Whether a request may still use the session. By value, as a worker may hold what the
     /// store has dropped.
     pub fn is_live(&self, lifetimes: Lifetimes, now: Instant) -> bool {
-        !self.has_ended() && now < self.tokens.expires_at && !self.remaining(lifetimes, now).is_zero()
+        !self.has_ended()
+            && now < self.tokens.expires_at
+            && !self.remaining(lifetimes, now).is_zero()
     }
 
     /// Until the idle or the absolute life ends, whichever is first.

@@ -209,10 +209,10 @@ mod tests {
     fn the_level_can_be_changed_while_it_runs() {
         let text = logged(LogFormat::Text, "info", |logs| {
             tracing::debug!("first");
-            logs.set_level("debug").unwrap();
+            logs.level().set("debug").unwrap();
             tracing::debug!("second");
-            assert!(logs.set_level("codescan_oauth_proxy=nonsense").is_err());
-            logs.set_level("warn").unwrap();
+            assert!(logs.level().set("codescan_oauth_proxy=nonsense").is_err());
+            logs.level().set("warn").unwrap();
             tracing::info!("third");
         });
         assert_eq!(text.lines().count(), 1, "{text}");
@@ -225,7 +225,7 @@ mod tests {
             let text = logged(LogFormat::Text, level, |logs| {
                 tracing::debug!(target: "h2::server", "hidden");
                 tracing::trace!(target: "hyper_util::client", "hidden");
-                logs.set_level(level).unwrap();
+                logs.level().set(level).unwrap();
                 tracing::debug!(target: "h2::server", "hidden");
                 tracing::warn!(target: "h2::server", "shown");
             });
