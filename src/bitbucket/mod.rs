@@ -6,6 +6,8 @@
 
 mod authorization;
 mod connect;
+#[cfg(test)]
+mod over_the_wire;
 mod people;
 #[cfg(test)]
 mod testing;

@@ -3,7 +3,6 @@
 
 mod answer;
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use oauth2::{
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use super::transport::Answer;
+use super::transport::{Answer, Transport};
 use super::unreachable::{Cause, Unreachable};
 use super::{Client, SetupError, printable};
 use crate::config::settings::Bitbucket;
@@ -116,7 +115,7 @@ impl Client {
             .oauth
             .exchange_code(AuthorizationCode::new(code.expose().to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().to_owned()))
-            .request_async(self)
+            .request_async(&self.shared.transport)
             .await
             .map_err(token_error)?;
         answer.into_tokens(&self.shared.settings.scopes)
@@ -130,7 +129,7 @@ impl Client {
             .shared
             .oauth
             .exchange_refresh_token(&RefreshToken::new(refresh_token.expose().to_owned()))
-            .request_async(self)
+            .request_async(&self.shared.transport)
             .await
             .map_err(|error| match token_error(error) {
                 // No redirect takes part in a refresh, whatever the description speaks of.
@@ -173,7 +172,7 @@ impl Client {
         request
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        self.judge_revocation(&self.shared.transport.call(request).await?)
+        self.judge_revocation(&self.shared.transport.send(request).await?)
     }
 
     fn judge_revocation(&self, answer: &Answer) -> Result<bool, TokenError> {
@@ -188,23 +187,20 @@ impl Client {
             _ => Err(refusal(answer)),
         }
     }
-
-    async fn ask_for_tokens(&self, request: HttpRequest) -> Result<HttpResponse, TokenError> {
-        let answer = self.shared.transport.call(request).await?;
-        success(&answer)?;
-        Ok(HttpResponse::new(answer.body.to_vec()))
-    }
 }
 
-/// The transport of the `oauth2` crate: only a success comes back to it, so that errors are typed
-/// here, and its own, which hold the body, are never made of one. Boxed, as the compiler cannot
-/// see that a closure's future is `Send` for each lifetime.
-impl<'c> AsyncHttpClient<'c> for Client {
+/// For the `oauth2` crate: only a success comes back to it, so that errors are typed here, and
+/// its own, which hold the body, are never made of one. By hand, as no closure is `Send` enough.
+impl<'c> AsyncHttpClient<'c> for Transport {
     type Error = TokenError;
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, TokenError>> + Send + 'c>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(self.ask_for_tokens(request))
+        Box::pin(async move {
+            let answer = self.send(request).await?;
+            success(&answer)?;
+            Ok(HttpResponse::new(answer.body.to_vec()))
+        })
     }
 }
 

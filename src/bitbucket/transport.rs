@@ -59,7 +59,7 @@ impl Transport {
 
     /// Sends `request`, whose URI is absolute, once. Redirects are answers, not followed, and no
     /// cookie is kept. Dropping the future closes the connection; the request may have been sent.
-    pub async fn call(&self, request: Request<Vec<u8>>) -> Result<Answer, Cause> {
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer, Cause> {
         let sent = AtomicBool::new(false);
         let whole = tokio::time::timeout(self.timeout, self.attempt(request, &sent));
         whole.await.unwrap_or_else(|_| {
@@ -74,7 +74,7 @@ impl Transport {
         if let Some(authorization) = bearer.and_then(bearer_field) {
             request.headers_mut().insert(AUTHORIZATION, authorization);
         }
-        self.call(request).await
+        self.send(request).await
     }
 
     async fn attempt(&self, request: Request<Vec<u8>>, sent: &AtomicBool) -> Result<Answer, Cause> {

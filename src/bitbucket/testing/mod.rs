@@ -1,5 +1,7 @@
 //! What the tests of this room share.
 
+mod server;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +13,8 @@ use super::Client;
 use super::transport::Answer;
 use crate::config::settings::Bitbucket;
 use crate::secret::Secret;
+
+pub use server::{Authority, Proxy, Reply, Server, json};
 
 /// An application link's worth of settings for a Bitbucket at `base`.
 pub fn settings(base: &str) -> Bitbucket {
