@@ -54,7 +54,7 @@ fn warnings(loaded: &Loaded) -> String {
 /// Three columns: setting, value, origin.
 fn table(rows: &[Effective]) -> String {
     /// One long value must not push all origins out of sight.
-    const WIDEST_VALUE: usize = 56;
+    const WIDEST_VALUE: usize = 72;
     let width = |text: &str| text.chars().count();
     let keys = rows.iter().map(|row| width(&row.key)).max().unwrap_or(0);
     let values = rows.iter().map(|row| width(&row.shown_value)).filter(|it| *it <= WIDEST_VALUE);

@@ -77,11 +77,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     let mut command = None;
     let mut config = None;
     let mut set = Vec::new();
-    while let Some(argument) = parser.next().map_err(|error| explain(&error))? {
+    while let Some(argument) = parser.next().map_err(|_| CliFault(SURPLUS_VALUE.into()))? {
         match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Invocation::only(Command::Help)),
+            Arg::Short('h') | Arg::Long("help") => return alone(Command::Help, &mut parser),
             Arg::Short('V') | Arg::Long("version") => {
-                return Ok(Invocation::only(Command::Version));
+                return alone(Command::Version, &mut parser);
             }
             Arg::Long("config") => once(&mut config, value(&mut parser, "--config FILE")?.into())?,
             Arg::Long("set") => set.push(assignment(value(&mut parser, SET)?)?),
@@ -96,9 +96,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 
 const SET: &str = "--set SECTION.KEY=VALUE";
 
-impl Invocation {
-    fn only(command: Command) -> Self {
-        Self { command, config: None, set: Vec::new() }
+/// What lexopt can find wrong by itself: `--flag=value` where the flag was taken without.
+const SURPLUS_VALUE: &str = "a flag has a value that it does not take";
+
+/// A flag that is a command, whatever else is there.
+fn alone(command: Command, parser: &mut lexopt::Parser) -> Result<Invocation, CliFault> {
+    match parser.optional_value() {
+        None => Ok(Invocation { command, config: None, set: Vec::new() }),
+        Some(_) => Err(CliFault(SURPLUS_VALUE.into())),
     }
 }
 
@@ -138,14 +143,5 @@ fn unknown_flag(name: &str) -> CliFault {
     match nearest(name, FLAGS) {
         Some(near) => CliFault(format!("--{name} is not a flag; did you mean --{near}?")),
         None => CliFault(format!("there is no such flag; there are --{}", FLAGS.join(", --"))),
-    }
-}
-
-fn explain(error: &lexopt::Error) -> CliFault {
-    match error {
-        lexopt::Error::UnexpectedValue { option, .. } => {
-            CliFault(format!("{option} takes no value"))
-        }
-        _ => CliFault("the arguments cannot be understood".into()),
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn combinations(read: &mut Reader) {
         return;
     }
     drain_ends_after_its_delay(read);
+    scopes_are_asked_for(read);
     listeners_differ(read);
     credentials_differ(read);
     certificate_has_its_key(read);
@@ -36,6 +37,14 @@ fn drain_ends_after_its_delay(read: &mut Reader) {
     if delay.zip(whole).is_some_and(|(delay, whole)| delay >= whole) {
         let message = "must be shorter than server.drain_timeout, which includes it";
         blame(read, "server.drain_delay", "server.drain_timeout", message);
+    }
+}
+
+/// RFC 6749 §3.3 lets `scope` be left out; what Bitbucket then grants is nowhere documented.
+fn scopes_are_asked_for(read: &mut Reader) {
+    const SCOPES: &str = "bitbucket.scopes";
+    if read.is_empty_list(SCOPES) {
+        blame(read, SCOPES, SCOPES, "must name at least one scope, such as REPO_ADMIN");
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn cookie_secret(text: &str) -> Result<CookieSecret, String> {
     let standard = Zeroizing::new(text.replace('-', "+").replace('_', "/"));
     let bytes = BASE64.decode(standard.as_bytes()).map(Zeroizing::new);
     let bytes = bytes.map_err(|_| format!("is not base64; {CURE}"))?;
-    let secret = <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new);
+    let secret = <[u8; 32]>::try_from(bytes.as_slice()).map(CookieSecret::new);
     secret.map_err(|_| format!("must be exactly 32 bytes; {CURE}"))
 }
 

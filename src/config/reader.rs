@@ -113,6 +113,12 @@ impl Reader {
         }
     }
 
+    /// Whether it is a list without an entry.
+    pub(super) fn is_empty_list(&self, path: &str) -> bool {
+        let value = self.values.get(path).map(|raw| &raw.value);
+        matches!(value, Some(Value::List(items)) if items.is_empty())
+    }
+
     /// Whether somebody set it, to something and not to an empty text.
     pub(super) fn is_set(&self, path: &str) -> bool {
         self.values.get(path).is_some_and(|raw| {
@@ -147,7 +153,7 @@ impl Reader {
         };
         let origin = origin(raw);
         match &raw.value {
-            Value::Map(entries) => entries
+            Value::Map(entries) if !entries.is_empty() => entries
                 .iter()
                 .map(|(name, item)| {
                     let path = format!("{}.{name}", key.path);
@@ -185,7 +191,8 @@ fn plain(value: &Value) -> String {
                 items.iter().map(|item| format!("\"{}\"", item.text.escape_debug())).collect();
             format!("[{}]", texts.join(", "))
         }
-        Value::Map(_) | Value::Broken => String::new(),
+        Value::Map(_) => "{}".into(),
+        Value::Broken => String::new(),
     }
 }
 

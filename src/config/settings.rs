@@ -3,14 +3,17 @@
 //! Nothing here reads files or the environment; [`super::sources`] does, and [`super::keys`]
 //! says what there is to read.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::public_url::PublicUrl;
 use super::rule::RouteRule;
@@ -169,8 +172,29 @@ pub struct Session {
     pub logout_routes: Vec<RouteRule>,
 }
 
-/// 32 bytes from which the keys of each use are derived.
-pub type CookieSecret = zeroize::Zeroizing<[u8; 32]>;
+/// 32 bytes from which the keys of each use are derived. Wiped when dropped, never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CookieSecret(Zeroizing<[u8; 32]>);
+
+impl CookieSecret {
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+impl Deref for CookieSecret {
+    type Target = [u8; 32];
+
+    fn deref(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CookieSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieSecret(…)")
+    }
+}
 
 /// `[access]`: who gets through without a session of ours.
 #[derive(Debug, Clone)]

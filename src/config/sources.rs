@@ -150,6 +150,9 @@ fn is_of_kubernetes(name: &str) -> bool {
 }
 
 fn unknown_variable(name: &str) -> String {
+    if name.starts_with(&variable("codescan.headers")) {
+        return FILE_ONLY.into();
+    }
     let known = keys::spellings().map(|spelled| variable(&spelled.path()));
     match nearest(name, known.chain([CONFIG_VARIABLE.to_owned()])) {
         Some(near) => format!("is not a setting; did you mean {near}?"),
@@ -169,10 +172,27 @@ fn flags(sources: &Sources, faults: &mut Faults) -> Layer {
         let path = path.trim();
         match keys::by_path(path) {
             Some(spelled) => set(&mut layer, faults, spelled, text, place),
-            None => faults.add(place, path.escape_debug().to_string(), unknown_setting(path)),
+            None if is_below_a_map(path) => faults.add(place, "codescan.headers", FILE_ONLY),
+            None if looks_like_a_setting(path) => faults.add(place, path, unknown_setting(path)),
+            None => faults.add(place, "", "has no setting before its =; write section.key=value"),
         }
     }
     layer
+}
+
+const FILE_ONLY: &str = "can be set in the settings file only, as [codescan.headers]";
+
+fn is_below_a_map(path: &str) -> bool {
+    path.starts_with("codescan.headers.")
+}
+
+/// Whether it can be repeated in a fault. Base64 ends with `=` too, so what stands before one
+/// may be a secret whose owner left the setting's name out.
+fn looks_like_a_setting(path: &str) -> bool {
+    const LONGEST: usize = 48;
+    let is_name =
+        |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    path.len() <= LONGEST && path.split_once('.').is_some_and(|(a, b)| is_name(a) && is_name(b))
 }
 
 /// Takes a value from a variable or a flag.
@@ -180,8 +200,7 @@ fn set(layer: &mut Layer, faults: &mut Faults, spelled: Spelled, text: &str, pla
     if spelled.is_settable_by_variable() {
         layer.insert(spelled.path(), Raw::from_text(spelled, text, place));
     } else {
-        let message = format!("can be set in the settings file only, as [{}]", spelled.path());
-        faults.add(place, spelled.path(), message);
+        faults.add(place, spelled.path(), FILE_ONLY);
     }
 }
 

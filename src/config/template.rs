@@ -1,5 +1,7 @@
 //! Values of `[codescan.headers]`: text with placeholders.
 
+use std::fmt;
+
 use super::faults::nearest;
 
 /// What a placeholder stands for.
@@ -37,16 +39,23 @@ impl Placeholder {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Part {
     Literal(String),
     Placeholder(Placeholder),
 }
 
 /// A parsed template.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Template {
     pub parts: Vec<Part>,
+}
+
+/// Its text may be a secret.
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Template({:?})", self.shown())
+    }
 }
 
 impl Template {

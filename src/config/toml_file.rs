@@ -4,7 +4,6 @@
 //! are told, and names only where they are ours.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::path::Path;
 
 use serde_spanned::Spanned;
@@ -90,7 +89,7 @@ impl File<'_> {
 
     fn setting(&mut self, spelled: Spelled, name: &Name, value: &Content) {
         let place = self.place(self.line(name.span().start));
-        let value = if self.is_broken(name.span().start..value.span().end) {
+        let value = if self.is_broken(name.span().start, value.span().end) {
             Value::Broken
         } else {
             self.value(spelled, value).unwrap_or_else(|| {
@@ -150,8 +149,10 @@ impl File<'_> {
         self.faults.add(place, shown, message);
     }
 
-    fn is_broken(&self, span: Range<usize>) -> bool {
-        self.broken.range(self.line(span.start)..=self.line(span.end)).next().is_some()
+    /// Whether a syntax error lies between the two. A value that is missing ends nowhere.
+    fn is_broken(&self, start: usize, end: usize) -> bool {
+        let lines = self.line(start)..=self.line(end.max(start));
+        self.broken.range(lines).next().is_some()
     }
 
     fn line(&self, offset: usize) -> usize {
