@@ -275,11 +275,14 @@ mod tests {
     }
 
     /// Runs a check for half a minute of paused time; says how often it was made.
-    async fn times_asked(readiness: &Readiness, result: CheckResult) -> u32 {
+    async fn times_asked<A>(readiness: &Readiness, mut ask: impl FnMut() -> A) -> u32
+    where
+        A: Future<Output = CheckResult>,
+    {
         let asked = Cell::new(0);
         let checking = readiness.keep_checking(Check::Codescan, Schedule::default(), || {
             asked.set(asked.get() + 1);
-            async move { result }
+            ask()
         });
         let _ = timeout(Duration::from_millis(29_900), checking).await;
         asked.get()
@@ -288,9 +291,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_check_is_made_again_and_sooner_after_a_failure() {
         let readiness = listening(&[ReadyNeed::Codescan]);
-        assert_eq!(times_asked(&readiness, Ok(())).await, 15);
+        assert_eq!(times_asked(&readiness, async || Ok(())).await, 15);
         assert_eq!(unready(&readiness), None);
-        assert_eq!(times_asked(&readiness, Err("closed the connection")).await, 60);
+        assert_eq!(times_asked(&readiness, async || Err("closed the connection")).await, 60);
         assert_eq!(unready(&readiness).unwrap(), "codescan: closed the connection");
     }
 

@@ -30,7 +30,7 @@ impl ReturnTo {
         // Only a path is a place of ours; browsers drop tabs and line ends and read `\` as `/`,
         // so nothing that holds one is worth resolving.
         let odd = |c: char| c.is_control() || c == '\\' || c.is_whitespace();
-        if !wanted.starts_with('/') || wanted.contains(odd) || depth > 1 {
+        if !wanted.starts_with('/') || wanted.contains(odd) || depth > 2 {
             return None;
         }
         let base = Url::parse(public_url.origin()).ok()?;

@@ -1,0 +1,161 @@
+//! A plain HTTP/1.1 client: one request a connection, nothing added but `Host`.
+
+use bytes::Bytes;
+use http::header::{HOST, LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use url::Url;
+
+use super::PATIENCE;
+use super::evidence::Evidence;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Speaks to one origin.
+#[derive(Clone)]
+pub struct Client {
+    address: String,
+    host: String,
+    evidence: Evidence,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Client {
+    pub fn new(origin: &str, evidence: Evidence) -> Self {
+        let url = Url::parse(origin).expect("an origin");
+        let host = url.host_str().expect("a host");
+        let address = format!("{host}:{}", url.port_or_known_default().expect("a port"));
+        Self { host: address.clone(), address, evidence }
+    }
+
+    /// The same place under another name in `Host`.
+    pub fn called(&self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..self.clone() }
+    }
+
+    pub async fn get(&self, target: &str) -> Answer {
+        self.send(Method::GET, target, &[], "").await
+    }
+
+    pub async fn get_with(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send(Method::GET, target, headers, "").await
+    }
+
+    pub async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        self.try_send(method, target, headers, body.into()).await.expect("the proxy answers")
+    }
+
+    pub async fn try_get(&self, target: &str) -> Result<Answer, Error> {
+        self.try_send(Method::GET, target, &[], Bytes::new()).await
+    }
+
+    pub async fn try_send(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = target.parse()?;
+        request.headers_mut().insert(HOST, HeaderValue::from_str(&self.host)?);
+        for (name, value) in headers {
+            let name = http::HeaderName::from_bytes(name.as_bytes())?;
+            request.headers_mut().append(name, HeaderValue::from_bytes(value.as_bytes())?);
+        }
+        tokio::time::timeout(PATIENCE, self.exchange(request)).await?
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
+        let stream = TcpStream::connect(&self.address).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        connection.abort();
+        let answer = Answer { status: head.status, headers: head.headers, body };
+        self.evidence.said(&answer.as_evidence());
+        Ok(answer)
+    }
+
+    /// Sends bytes as they are and returns all that comes back until the other side closes.
+    pub async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        let exchange = async {
+            let mut stream = TcpStream::connect(&self.address).await?;
+            stream.write_all(bytes).await?;
+            let mut answer = Vec::new();
+            // A reset after the answer is as good as an end.
+            let _ = stream.read_to_end(&mut answer).await;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let answer = tokio::time::timeout(PATIENCE, exchange).await.expect("the proxy closes");
+        let answer = answer.expect("the proxy takes the connection");
+        self.evidence.said(&answer);
+        answer
+    }
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("a body of JSON")
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub fn location(&self) -> &str {
+        self.header(LOCATION.as_str()).expect("a Location")
+    }
+
+    /// Each `Set-Cookie` line.
+    pub fn set_cookies(&self) -> Vec<&str> {
+        self.headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()).collect()
+    }
+
+    /// The proxy's error code, in JSON or on a page.
+    pub fn error_code(&self) -> Option<String> {
+        let text = self.text();
+        if let Ok(json) = serde_json::from_slice::<serde_json::Value>(&self.body) {
+            return json["error"].as_str().map(str::to_owned);
+        }
+        let after = text.split_once("id=\"error-code\"")?.1.split_once('>')?.1;
+        Some(after.split_once('<')?.0.to_owned())
+    }
+
+    /// What is kept to look for secrets in. Cookies belong to the browser, which they are set in.
+    fn as_evidence(&self) -> Vec<u8> {
+        let mut bytes = format!("{}\n", self.status).into_bytes();
+        for (name, value) in self.headers.iter().filter(|(name, _)| *name != SET_COOKIE) {
+            // The state is sealed, and the address is Bitbucket's.
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.push(b'\n');
+        }
+        bytes.extend_from_slice(&self.body[..self.body.len().min(256 * 1024)]);
+        bytes
+    }
+}

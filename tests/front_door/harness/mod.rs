@@ -1,0 +1,106 @@
+//! The stage of each test: a Bitbucket, a `CodeScan`, the proxy between them, and browsers.
+//!
+//! ```text
+//! let stage = Stage::set().await;                          // all defaults
+//! let mut browser = stage.browser();
+//! browser.log_in("jcitizen").await;
+//! let page = browser.get("/projects").await;
+//! ```
+//!
+//! Everything that the proxy says (log lines, answers) is kept as evidence, together with every
+//! secret that was about, so that `tests/leaks` can look for one in the other afterwards.
+
+pub mod browser;
+pub mod client;
+pub mod evidence;
+pub mod proxy;
+
+use std::time::Duration;
+
+use simulator::{Bitbucket, BitbucketOptions, Codescan, CodescanOptions};
+
+pub use browser::Browser;
+pub use client::{Answer, Client};
+pub use proxy::{Proxy, Settings};
+
+use evidence::Evidence;
+
+/// How long a test waits for something that should happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A whole installation.
+pub struct Stage {
+    pub bitbucket: Bitbucket,
+    pub codescan: Codescan,
+    pub proxy: Proxy,
+    pub evidence: Evidence,
+}
+
+impl Stage {
+    /// With all defaults.
+    pub async fn set() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With some settings of the proxy changed.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::between(BitbucketOptions::default(), CodescanOptions::default(), change).await
+    }
+
+    /// With servers of a special kind.
+    pub async fn between(
+        bitbucket: BitbucketOptions,
+        mut codescan: CodescanOptions,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let bitbucket = Bitbucket::start(bitbucket).await.expect("the Bitbucket simulator starts");
+        codescan.bitbucket = Some(bitbucket.clone());
+        let codescan = Codescan::start(codescan).await.expect("the upstream starts");
+        let evidence = Evidence::new();
+        let mut settings = Settings::between(&bitbucket, &codescan);
+        change(&mut settings);
+        let proxy = Proxy::start(settings, &evidence).await;
+        bitbucket.register_redirect_url(&proxy.redirect_url());
+        Self { bitbucket, codescan, proxy, evidence }
+    }
+
+    /// A browser that nobody has used.
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.proxy, self.bitbucket.clone(), self.evidence.clone())
+    }
+
+    /// A browser in which this person is logged in.
+    pub async fn logged_in(&self, slug: &str) -> Browser {
+        let mut browser = self.browser();
+        browser.log_in(slug).await;
+        browser
+    }
+
+    /// A machine: no cookies, no `Sec-Fetch-*`.
+    pub fn client(&self) -> Client {
+        Client::new(&self.proxy.origin(), self.evidence.clone())
+    }
+
+    /// Asks the admin listener.
+    pub async fn admin(&self, path: &str) -> Answer {
+        Client::new(&self.proxy.admin_origin(), self.evidence.clone()).get(path).await
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.evidence.secrets(self.bitbucket.issued_secrets());
+        self.evidence.secrets([self.bitbucket.client_secret().to_owned()]);
+    }
+}
+
+/// Looks again and again until `ready` says so; fails the test after [`PATIENCE`].
+pub async fn wait_until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !ready().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let seen = tokio::time::timeout(PATIENCE, looking).await;
+    assert!(seen.is_ok(), "waited in vain: {what}");
+}

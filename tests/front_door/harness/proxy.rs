@@ -1,0 +1,233 @@
+//! The real binary, as a process of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use simulator::{Bitbucket, Codescan};
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::evidence::Evidence;
+use super::{PATIENCE, wait_until};
+
+/// What is written into the settings file: TOML values by `section.key`.
+pub struct Settings {
+    values: BTreeMap<String, String>,
+    /// Lines of `[codescan.headers]`; empty: the default.
+    pub headers: Vec<(String, String)>,
+    pub environment: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// The five that are needed, and every word in the log.
+    pub fn between(bitbucket: &Bitbucket, codescan: &Codescan) -> Self {
+        let mut settings =
+            Self { values: BTreeMap::new(), headers: Vec::new(), environment: Vec::new() };
+        settings.text("bitbucket.url", &bitbucket.url());
+        settings.text("bitbucket.client_id", bitbucket.client_id());
+        settings.text("bitbucket.client_secret", bitbucket.client_secret());
+        settings.text("codescan.url", codescan.url());
+        settings.text("log.level", "trace");
+        settings.text("log.format", "json");
+        settings.set("server.workers", "2");
+        settings.text("server.drain_delay", "0s");
+        settings
+    }
+
+    /// A value that is not text: `settings.set("session.per_person", "2")`.
+    pub fn set(&mut self, key: &str, value: &str) -> &mut Self {
+        self.values.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
+        self.set(key, &format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
+    }
+
+    pub fn header(&mut self, name: &str, value: &str) -> &mut Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    /// The whole file.
+    pub fn toml(&self) -> String {
+        let mut file = String::new();
+        let mut section = "";
+        for (key, value) in &self.values {
+            let (its_section, name) = key.split_once('.').expect("section.key");
+            if its_section != section {
+                section = its_section;
+                file.push_str(&format!("[{section}]\n"));
+            }
+            file.push_str(&format!("{name} = {value}\n"));
+        }
+        if !self.headers.is_empty() {
+            file.push_str("[codescan.headers]\n");
+            for (name, value) in &self.headers {
+                file.push_str(&format!("\"{name}\" = \"{value}\"\n"));
+            }
+        }
+        file
+    }
+}
+
+/// A running proxy. Ends with the test.
+pub struct Proxy {
+    child: Child,
+    port: u16,
+    admin_port: u16,
+    public_url: String,
+    log: PathBuf,
+    folder: TempDir,
+}
+
+impl Proxy {
+    /// Starts it and waits until it is ready.
+    pub async fn start(mut settings: Settings, evidence: &Evidence) -> Self {
+        let (port, admin_port) = (free_port(), free_port());
+        if !settings.has("server.listen") {
+            settings.text("server.listen", &format!("127.0.0.1:{port}"));
+        }
+        if !settings.has("server.public_url") {
+            settings.text("server.public_url", &format!("http://127.0.0.1:{port}"));
+        }
+        settings.text("admin.listen", &format!("127.0.0.1:{admin_port}"));
+        let public_url = settings.values["server.public_url"].trim_matches('"').to_owned();
+        let folder = tempfile::tempdir().expect("a folder for settings");
+        let file = folder.path().join("settings.toml");
+        fs::write(&file, settings.toml()).expect("settings are written");
+        let (log, output) = evidence.log_file(&format!("proxy-{port}.log"));
+        let errors = output.try_clone().expect("one file for both outputs");
+        let child = Command::new(env!("CARGO_BIN_EXE_codescan-oauth-proxy"))
+            .arg("--config")
+            .arg(&file)
+            .env_remove("HTTPS_PROXY")
+            .env_remove("HTTP_PROXY")
+            .envs(settings.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .expect("the proxy starts");
+        let mut proxy = Self { child, port, admin_port, public_url, log, folder };
+        proxy.wait_until_live(evidence).await;
+        proxy
+    }
+
+    async fn wait_until_live(&mut self, evidence: &Evidence) {
+        let admin = Client::new(&self.admin_origin(), evidence.clone());
+        let (child, log) = (&mut self.child, &self.log);
+        wait_until("the proxy listens", async || {
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!(
+                    "the proxy ended: {status}\n{}",
+                    fs::read_to_string(log).unwrap_or_default()
+                );
+            }
+            let ready = admin.try_get("/readyz?verbose").await;
+            ready.is_ok_and(|answer| !answer.text().contains("starting"))
+        })
+        .await;
+    }
+
+    /// Where browsers reach it.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// Where it listens, whatever its public URL.
+    pub fn origin(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn admin_origin(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin_port)
+    }
+
+    pub fn redirect_url(&self) -> String {
+        format!("{}/_codescan/oauth2/authorize", self.public_url)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn settings_file(&self) -> PathBuf {
+        self.folder.path().join("settings.toml")
+    }
+
+    /// Everything it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits for a log line that holds all of `parts`, and returns it.
+    pub async fn wait_for_log(&self, parts: &[&str]) -> String {
+        let mut found = None;
+        wait_until(&format!("a log line with {parts:?}"), async || {
+            let log = self.log();
+            let line = log.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+            found = line.map(str::to_owned);
+            found.is_some()
+        })
+        .await;
+        found.expect("found above")
+    }
+
+    /// Sends a signal by name: `TERM`, `HUP`, `KILL`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.pid().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        let child = &mut self.child;
+        wait_until("the proxy ends", async || {
+            status = child.try_wait().expect("a child of ours");
+            status.is_some()
+        })
+        .await;
+        status.expect("ended above")
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Asked first, so that the last log lines are written.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let pid = self.child.id().to_string();
+            let _ = Command::new("kill").args(["-TERM", &pid]).status();
+            for _ in 0..(PATIENCE.as_millis() / 400) {
+                if !matches!(self.child.try_wait(), Ok(None)) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nobody had a moment ago.
+pub fn free_port() -> u16 {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("an address").port()
+}
