@@ -27,7 +27,9 @@ pub fn files(below: &str) -> Vec<PathBuf> {
 /// Files right in the repository's folder, those whose names begin with a dot included.
 pub fn files_at_the_root() -> Vec<PathBuf> {
     let entries = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<PathBuf> = entries.filter(|path| path.is_file()).collect();
+    // In a work tree of its own .git is a file.
+    let is_ours = |path: &PathBuf| path.is_file() && !path.ends_with(".git");
+    let mut found: Vec<PathBuf> = entries.filter(is_ours).collect();
     found.sort();
     found
 }
