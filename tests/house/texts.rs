@@ -9,7 +9,7 @@ const HOSTS: &[&str] = &["github.com", "www.apache.org"];
 
 fn texts_for_people() -> Vec<PathBuf> {
     let mut files = tree::files_at_the_root();
-    files.retain(|file| !tree::name(file).ends_with(".lock"));
+    files.retain(|file| !tree::has_extension(file, "lock"));
     for folder in ["docs", "config", ".ci", ".cargo", "examples"] {
         files.extend(tree::files(folder));
     }
@@ -19,7 +19,7 @@ fn texts_for_people() -> Vec<PathBuf> {
 #[test]
 fn links_between_our_texts_lead_somewhere() {
     let texts = texts_for_people();
-    for text in texts.iter().filter(|text| tree::name(text).ends_with(".md")) {
+    for text in texts.iter().filter(|text| tree::has_extension(text, "md")) {
         for target in links(&tree::read(text)) {
             let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
             let path =
