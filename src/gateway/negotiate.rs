@@ -114,8 +114,9 @@ mod tests {
         const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
         const NAVIGATE: (&str, &str) = ("sec-fetch-mode", "navigate");
         let (get, post) = (Method::GET, Method::POST);
+        type Fields = [(&'static str, &'static str)];
         #[rustfmt::skip]
-        let table: [(&Method, &[(&'static str, &'static str)], Sender); 20] = [
+        let table: [(&Method, &Fields, Sender); 20] = [
             (&get, &[], Sender::Machine),
             (&get, &[("accept", "*/*")], Sender::Machine),
             (&get, &[FIREFOX], Sender::Navigation),
