@@ -59,9 +59,13 @@ async fn statuses_of_codescan_pass_even_where_they_look_like_ours() {
 async fn uploads_arrive_to_the_byte_with_a_length() {
     let stage = Stage::set().await;
     let session = stage.session_of("jcitizen").await;
+    let mut wire = session.open().await;
     for length in [0, 1, 64 * 1024, 20 * 1024 * 1024] {
         let body = pattern(length);
-        let answer = session.send(Method::POST, "/api/ce/submit", &[], body.clone()).await;
+        let fields = format!("{}Content-Length: {length}\r\n", session.lines());
+        wire.send(head("POST", "/api/ce/submit", &fields)).await;
+        wire.send(&body).await;
+        let answer = wire.answer().await;
         assert_eq!(answer.json()["sha256"], sha256(&body), "{length} bytes");
         let received = stage.received("/api/ce/submit");
         assert_eq!(received.header("content-length"), Some(length.to_string().as_str()));
@@ -111,10 +115,10 @@ async fn the_target_passes_byte_for_byte() {
         "/api//a/./b/../c",
         "/api/%2e%2E/%2f%5C;v=1",
         "/api/a%zz%",
-        "/api/a|b^c`d\"e{f}g~h'i!j",
+        "/api/a|b^c~d\"e{f}g'h!i@j$k",
         "/api/x?",
         "/api/x?a=1&a=2&&=&b+c%20d#",
-        "/api/x?q=[1]|{2}\\^`\"<>",
+        "/api/x?q=[1]|{2}\\^`",
         "/api/é?ü=ß",
         "/api/\\..\\x",
     ] {

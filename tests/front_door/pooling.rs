@@ -80,19 +80,6 @@ async fn what_could_have_been_done_is_not_sent_twice() {
 }
 
 #[tokio::test]
-async fn an_answer_that_has_begun_is_not_asked_for_again() {
-    let upstream = Upstream::start().await;
-    let stage = before(&upstream).await;
-    let (mut wire, mut stale) = warm(&stage, &upstream).await;
-    wire.send(get("/once", "")).await;
-    stale.next_head().await.expect("it goes out on the kept connection");
-    stale.answer("HTTP/1.1 200 OK\r\ncont").await;
-    drop(stale);
-    assert_eq!(wire.answer().await.error_code().as_deref(), Some("upstream_unreachable"));
-    assert!(upstream.is_left_alone().await);
-}
-
-#[tokio::test]
 async fn a_fresh_connection_that_is_lost_is_not_tried_again() {
     let upstream = Upstream::start().await;
     let stage = before(&upstream).await;

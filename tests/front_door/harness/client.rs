@@ -175,11 +175,11 @@ impl Answer {
 
     /// The proxy's error code, in JSON or on a page.
     pub fn error_code(&self) -> Option<String> {
-        let text = self.text();
         if let Ok(json) = serde_json::from_slice::<serde_json::Value>(&self.body) {
             return json["error"].as_str().map(str::to_owned);
         }
-        let after = text.split_once("id=\"error-code\"")?.1.split_once('>')?.1;
+        let text = self.text();
+        let after = text.split_once("<dt>Error</dt><dd><code>")?.1;
         Some(after.split_once('<')?.0.to_owned())
     }
 
