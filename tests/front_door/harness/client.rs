@@ -64,9 +64,14 @@ impl Client {
         self
     }
 
-    /// The fields of each request as lines, for a [`Wire`].
+    /// The fields of each request.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.standing.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The same as lines, for a [`Wire`].
     pub fn lines(&self) -> String {
-        self.standing.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+        self.fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
     }
 
     /// The same by a socket file.
@@ -107,8 +112,7 @@ impl Client {
         *request.method_mut() = method;
         *request.uri_mut() = target.parse()?;
         request.headers_mut().insert(HOST, HeaderValue::from_str(&self.host)?);
-        let standing = self.standing.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in standing.chain(headers.iter().copied()) {
+        for (name, value) in self.fields().chain(headers.iter().copied()) {
             let name = http::HeaderName::from_bytes(name.as_bytes())?;
             request.headers_mut().append(name, HeaderValue::from_bytes(value.as_bytes())?);
         }

@@ -25,8 +25,8 @@ impl WebSocket {
             .header("upgrade", "websocket")
             .header("sec-websocket-version", "13")
             .header("sec-websocket-key", generate_key());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        for (name, value) in client.fields().chain(headers.iter().copied()) {
+            request = request.header(name, value);
         }
         let stream = client.open().await.into_stream();
         let request = request.body(()).expect("a handshake");
