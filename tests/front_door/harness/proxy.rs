@@ -49,6 +49,11 @@ impl Settings {
         self.set(key, &format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
     }
 
+    pub fn remove(&mut self, key: &str) -> &mut Self {
+        self.values.remove(key);
+        self
+    }
+
     pub fn header(&mut self, name: &str, value: &str) -> &mut Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
