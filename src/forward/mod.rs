@@ -7,6 +7,7 @@ pub mod body;
 pub mod connect;
 pub mod fields;
 pub mod forwarded;
+mod heard_out;
 pub mod pool;
 pub mod probe;
 pub mod upgrade;

@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 
 use super::body::{RequestBody, Upload};
 use super::connect::{self, ConnectError, Target};
+use super::heard_out::HeardOut;
 use crate::telemetry::worker_metrics::{Held, WorkerMetrics};
 
 /// Shorter than the keep-alive of `CodeScan`'s web server (Tomcat: 20 s where nothing is set), so
@@ -84,7 +85,7 @@ impl Pool {
         let handshake = http1::Builder::new()
             .max_headers(256)
             .max_buf_size(128 * 1024)
-            .handshake(TokioIo::new(connected?))
+            .handshake(TokioIo::new(HeardOut::new(connected?)))
             .await;
         let (sender, connection) =
             handshake.map_err(|error| ConnectError::Http(error.to_string()))?;

@@ -23,8 +23,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use http::header::CONNECTION;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
 use self::app::{App, Snapshot};
@@ -79,7 +80,10 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let mut exchange = self.begin(&snapshot, &head, peer);
         if let Err(problem) = admission::admit(&head, snapshot.settings()) {
-            return exchange.refuse(&problem);
+            let mut refusal = exchange.refuse(&problem);
+            // What follows a head that was misread may be anything.
+            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return refusal;
         }
         exchange.session = exchange.find_session();
         exchange.record.session.clone_from(&exchange.session);
