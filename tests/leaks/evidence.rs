@@ -1,4 +1,4 @@
-//! Reads what tests/front_door/harness/evidence.rs wrote, without holding it in memory.
+//! Reads what `tests/front_door/harness/evidence.rs` wrote, without holding it in memory.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

@@ -48,10 +48,17 @@ fn is_found(said: impl AsRef<[u8]>) -> bool {
     found_in("proxy-1.log", said.as_ref()) == 1
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let digits = |byte: &u8| {
+        [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
+    };
+    bytes.iter().flat_map(digits).collect()
+}
+
 /// Every form, written here by other means than those of the search.
 fn written(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(bytes);
     let url: String = url::form_urlencoded::byte_serialize(bytes).collect();
     let mut forms = vec![
         secret.to_owned(),
@@ -87,8 +94,7 @@ fn a_secret_is_found_in_every_form() {
 #[test]
 fn the_bytes_that_a_cookie_stands_for_are_found() {
     let bytes = URL_SAFE_NO_PAD.decode(COOKIE).expect("base64url");
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(is_found(hex));
+    assert!(is_found(hex(&bytes)));
     assert!(is_found(format!("{bytes:?}")));
     assert!(is_found(&bytes));
     let secret = STANDARD.decode(COOKIE_SECRET).expect("base64");
