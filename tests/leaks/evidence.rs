@@ -58,8 +58,8 @@ impl Folder {
 
     /// Every line of every file but the secrets themselves, with its place.
     ///
-    /// `CodeScan`'s double can be asked to echo the request that it got. What it got in the fields
-    /// that tokens are for is its to tell, so those values are taken out of its echoes.
+    /// `CodeScan`'s double echoes the request that it got, as JSON or on a page. What it got in the
+    /// fields that tokens are for is its to tell, so those values are taken out of its echoes.
     pub fn each_line(&self, mut look: impl FnMut(&str, usize, &[u8])) {
         let mut token_fields = lines_of(&self.path.join(TOKEN_FIELDS));
         token_fields.push("authorization".to_owned());
@@ -67,7 +67,7 @@ impl Folder {
             let place = path.display().to_string();
             let is_answers = begins(&path, "answers");
             each_line(&path, |number, line| {
-                if is_answers && memchr::memmem::find(line, br#""headers":[["#).is_some() {
+                if is_answers && is_echo(line) {
                     look(&place, number, &without_fields(line, &token_fields));
                 } else {
                     look(&place, number, line);
@@ -88,20 +88,31 @@ impl Folder {
     }
 }
 
-/// Takes the values of `["name","value"]` out of an echo.
+fn is_echo(line: &[u8]) -> bool {
+    let marks: [&[u8]; 2] = [br#""headers":[["#, b"<table id=\"headers\">"];
+    marks.iter().any(|mark| memchr::memmem::find(line, mark).is_some())
+}
+
+/// Takes the values of `["name","value"]` and of `<th>name</th><td>value` out of an echo.
 fn without_fields(line: &[u8], names: &[String]) -> Vec<u8> {
     let mut text = String::from_utf8_lossy(line).into_owned();
     for name in names {
-        let begin = format!("[\"{}\",\"", name.to_ascii_lowercase());
-        let mut from = 0;
-        while let Some(at) = text[from..].to_ascii_lowercase().find(&begin) {
-            let value = from + at + begin.len();
-            let Some(length) = text[value..].find("\"]") else { break };
-            text.replace_range(value..value + length, "");
-            from = value;
-        }
+        take_out(&mut text, &format!("[\"{name}\",\""), "\"]");
+        take_out(&mut text, &format!("<th>{name}</th><td>"), "<");
     }
     text.into_bytes()
+}
+
+/// What stands between `begin`, in any case, and `end`.
+fn take_out(text: &mut String, begin: &str, end: &str) {
+    let begin = begin.to_ascii_lowercase();
+    let mut from = 0;
+    while let Some(at) = text[from..].to_ascii_lowercase().find(&begin) {
+        let value = from + at + begin.len();
+        let Some(length) = text[value..].find(end) else { return };
+        text.replace_range(value..value + length, "");
+        from = value;
+    }
 }
 
 fn begins(path: &Path, prefix: &str) -> bool {

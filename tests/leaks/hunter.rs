@@ -128,21 +128,26 @@ impl<'s> Hunter<'s> {
         (gram.saturating_sub(WINDOW - GRAM)..=gram).find_map(|begin| {
             let window = line.get(begin..begin + WINDOW)?;
             let known = self.windows.contains(&fingerprint(window));
-            let (form, secret) = known.then(|| self.name(window)).flatten()?;
+            let (form, secret) = known.then(|| self.name(&line[begin..])).flatten()?;
             Some((begin, form, secret))
         })
     }
 
-    /// Which secret the run is of; none if only its fingerprint is the same.
-    fn name(&self, window: &[u8]) -> Option<(&'static str, &'s str)> {
-        self.secrets.iter().find_map(|secret| {
-            let forms = forms(secret);
-            let found = forms
-                .iter()
-                .find(|form| form.bytes.windows(WINDOW).any(|candidate| candidate == window))?;
-            Some((found.name, secret.as_str()))
-        })
+    /// Which secret it is that `text` begins with a run of, the longest if there are several; none
+    /// if only the fingerprint is the same.
+    fn name(&self, text: &[u8]) -> Option<(&'static str, &'s str)> {
+        let named = self.secrets.iter().flat_map(|secret| {
+            forms(secret).into_iter().map(|form| (run(&form.bytes, text), form.name, &**secret))
+        });
+        let (length, form, secret) = named.max_by_key(|(length, ..)| *length)?;
+        (length >= WINDOW).then_some((form, secret))
     }
+}
+
+/// How much of `text` stands in `form` in a row.
+fn run(form: &[u8], text: &[u8]) -> usize {
+    let common = |from: &[u8]| from.iter().zip(text).take_while(|(a, b)| a == b).count();
+    (0..form.len()).map(|at| common(&form[at..])).max().unwrap_or(0)
 }
 
 fn context(line: &[u8], at: usize) -> String {

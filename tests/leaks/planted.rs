@@ -159,6 +159,9 @@ fn an_echo_of_codescan_may_show_the_token_where_it_belongs_alone() {
     let bearer = format!("Bearer {token}");
     assert_eq!(found_in("answers.txt", echo("Authorization", &bearer).as_bytes()), 0);
     assert_eq!(found_in("answers.txt", echo("x-other", &bearer).as_bytes()), 1);
+    let page = format!("<table id=\"headers\"><tr><th>Authorization</th><td>{bearer}</td></tr>");
+    assert_eq!(found_in("answers.txt", page.as_bytes()), 0);
+    assert_eq!(found_in("answers.txt", format!("{page}{token}").as_bytes()), 1);
     assert_eq!(found_in("answers.txt", bearer.as_bytes()), 1);
     assert_eq!(found_in("proxy-1.log", echo("authorization", &bearer).as_bytes()), 1);
 }
