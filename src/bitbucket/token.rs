@@ -22,7 +22,7 @@ use url::form_urlencoded;
 
 use super::transport::{Answer, Transport};
 use super::unreachable::{Cause, Unreachable};
-use super::{Client, SetupError, printable};
+use super::{Client, SetupError};
 use crate::config::settings::Bitbucket;
 use crate::secret::Secret;
 
@@ -58,7 +58,7 @@ pub enum TokenError {
     /// verifier is wrong. This alone ends a session.
     #[error("Bitbucket does not accept the code or the refresh token any more")]
     InvalidGrant,
-    /// Another error of RFC 6749 §5.2; `error` is visible ASCII, 64 characters at most.
+    /// Another error of RFC 6749 §5.2; `error` is lower-case letters and underscores, 64 at most.
     #[error("Bitbucket refused the request: {error}")]
     Refused { error: String },
     /// Nothing is known of the grant; [`Cause::nothing_was_sent`] tells whether it is unspent.
@@ -251,8 +251,15 @@ fn refusal(answer: &Answer) -> TokenError {
         }
         Some("invalid_grant") => TokenError::InvalidGrant,
         Some("server_error" | "temporarily_unavailable") | None => trouble(),
-        Some(error) => TokenError::Refused { error: printable(error) },
+        Some(error) => TokenError::Refused { error: error_code(error).to_owned() },
     }
+}
+
+/// The code itself where it looks like one (RFC 6749 §5.2, §8.5). Anything else may hold what was
+/// sent, a one-time code or a token, and this goes into the log.
+fn error_code(error: &str) -> &str {
+    let is_name = error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if is_name && (1..=64).contains(&error.len()) { error } else { "(no error code)" }
 }
 
 /// What the `oauth2` crate makes of a success. Its own words and the body it kept are dropped.
@@ -294,7 +301,7 @@ mod tests {
             (401, JSON, r#"{"error":"invalid_grant"}"#, TokenError::InvalidGrant),
             (200, JSON, r#"{"error":"invalid_grant"}"#, TokenError::InvalidGrant),
             (400, JSON, r#"{"error":"invalid_request"}"#, refused("invalid_request")),
-            (400, JSON, "{\"error\":\"a\\u0000\\r\\nb c\u{e9}\"}", refused("abc")),
+            (400, JSON, r#"{"error":"application_disabled"}"#, refused("application_disabled")),
             (400, JSON, r#"{"error":"temporarily_unavailable"}"#, status(400, "application/json")),
             (400, "application/json", r#"["invalid_grant"]"#, status(400, "application/json")),
             (400, "text/html", "<p>invalid_grant</p>", status(400, "text/html")),
@@ -326,10 +333,21 @@ mod tests {
         }
     }
 
+    /// It goes into the log, and what was sent may come back in it: a code, a token.
     #[test]
-    fn a_long_error_is_cut() {
-        let body = format!(r#"{{"error":"{}"}}"#, "x".repeat(5000));
-        let found = refusal(&answer(400, "application/json", &body));
-        assert_eq!(found, refused(&"x".repeat(64)));
+    fn an_error_that_is_no_name_is_not_repeated() {
+        let long = "x".repeat(5000);
+        for error in [
+            "9b3e07c4d5f1a2680e1d2c3b4a596877",
+            "Unknown code: 9b3e07c4d5f1a2680e1d2c3b4a596877",
+            "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiIx",
+            "a\\u0000\\r\\nb",
+            "",
+            &long,
+        ] {
+            let body = format!(r#"{{"error":"{error}"}}"#);
+            let found = refusal(&answer(400, "application/json", &body));
+            assert_eq!(found, refused("(no error code)"), "{error}");
+        }
     }
 }

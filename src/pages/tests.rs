@@ -206,6 +206,20 @@ fn what_strangers_wrote_is_shown_as_text() {
     }
 }
 
+/// A page may stand at the callback's own address, which holds a code; `CodeScan` would log it as
+/// `Referer`. The policy of the page is wider, as a form must tell its origin.
+#[test]
+fn no_link_tells_the_address_that_it_was_on() {
+    let problems = every_case().into_iter().map(|case| html(&case.problem));
+    let questions = questions().into_iter().map(|(_, response)| body(&response).to_owned());
+    for page in problems.chain(questions) {
+        for link in page.split("<a ").skip(1) {
+            let tag = link.split('>').next().unwrap();
+            assert!(tag.contains(r#" referrerpolicy="no-referrer""#), "{tag}");
+        }
+    }
+}
+
 /// Each page that shows something a stranger or another program chose.
 fn pages_with(value: &str) -> Vec<String> {
     let path = Href::path("/").unwrap();

@@ -104,6 +104,13 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        for path in ["/metrics", "/readyz?verbose"] {
+            self.evidence.ask(&self.proxy.admin_origin(), path);
+        }
+        let fields = self.evidence.settings(&self.proxy.settings_file(), self.proxy.pid());
+        self.evidence.reached("codescan", &self.codescan.requests(), &fields);
+        let fields = ["authorization".to_owned()];
+        self.evidence.reached("bitbucket", &self.bitbucket.requests(), &fields);
         self.evidence.secrets(self.bitbucket.issued_secrets());
         self.evidence.secrets([self.bitbucket.client_secret().to_owned()]);
     }

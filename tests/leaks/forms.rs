@@ -1,0 +1,92 @@
+//! The forms in which a secret may turn up.
+
+use std::fmt::Write as _;
+
+use base64::Engine;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+
+/// One way of writing one secret.
+pub struct Form {
+    pub name: &'static str,
+    pub bytes: Vec<u8>,
+}
+
+/// The text itself, and what it stands for where it is 32 bytes in base64 (cookies and cookie
+/// secrets are), each in all forms.
+pub fn forms(secret: &str) -> Vec<Form> {
+    let mut forms = forms_of(secret.as_bytes());
+    let url_safe = secret.trim_end_matches('=').replace('+', "-").replace('/', "_");
+    if let Some(bytes) = URL_SAFE_NO_PAD.decode(url_safe).ok().filter(|bytes| bytes.len() == 32) {
+        forms.extend(forms_of(&bytes));
+    }
+    forms.sort_by(|a, b| a.bytes.cmp(&b.bytes));
+    forms.dedup_by(|a, b| a.bytes == b.bytes);
+    forms
+}
+
+fn forms_of(bytes: &[u8]) -> Vec<Form> {
+    let percent = percent_encode(bytes, NON_ALPHANUMERIC).to_string();
+    let text = String::from_utf8_lossy(bytes);
+    let mut forms = vec![
+        form("raw", bytes),
+        form("hex", hex(bytes)),
+        form("upper-case hex", hex(bytes).to_uppercase()),
+        form("URL-encoded", lower_case_escapes(&percent)),
+        form("URL-encoded, upper case", percent),
+        form("bytes in decimal", decimals(bytes, ", ")),
+        form("bytes in decimal, without blanks", decimals(bytes, ",")),
+        form("JSON", serde_json::to_string(&text).expect("text is JSON").trim_matches('"')),
+        form("HTML", html(&text)),
+    ];
+    for alignment in 0..3 {
+        forms.push(form("base64", aligned(&STANDARD_NO_PAD, bytes, alignment)));
+        forms.push(form("url-safe base64", aligned(&URL_SAFE_NO_PAD, bytes, alignment)));
+    }
+    forms
+}
+
+fn form(name: &'static str, bytes: impl AsRef<[u8]>) -> Form {
+    Form { name, bytes: bytes.as_ref().to_vec() }
+}
+
+/// How `bytes` show up in the base64 of something that holds them after `alignment` bytes more
+/// than a multiple of three: what depends on neighbours is left out.
+fn aligned(engine: &GeneralPurpose, bytes: &[u8], alignment: usize) -> String {
+    let padded = [&[0; 2][..alignment], bytes].concat();
+    let text = engine.encode(&padded);
+    let first = (alignment * 8).div_ceil(6);
+    let end = padded.len() * 8 / 6;
+    text[first.min(end)..end].to_owned()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What `Debug` makes of a `Vec<u8>`.
+fn decimals(bytes: &[u8], separator: &str) -> String {
+    let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+    numbers.join(separator)
+}
+
+fn html(text: &str) -> String {
+    text.replace('&', "&#38;")
+        .replace('<', "&#60;")
+        .replace('>', "&#62;")
+        .replace('"', "&#34;")
+        .replace('\'', "&#39;")
+}
+
+fn lower_case_escapes(text: &str) -> String {
+    let mut parts = text.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (escape, rest) = part.split_at(2);
+        text + "%" + &escape.to_lowercase() + rest
+    })
+}
