@@ -38,7 +38,7 @@ use crate::forward::fields::asks_for_websocket;
 use crate::forward::forwarded::Forwarded;
 use crate::login::callback::{self, Judged, Share};
 use crate::login::return_to::ReturnTo;
-use crate::login::{Content, Reply};
+use crate::login::{Content, Reply, logout};
 use crate::server::peer::Peer;
 use crate::session::front::Front;
 use crate::session::{Lifetimes, Session};
@@ -278,10 +278,15 @@ impl Exchange<'_> {
         let session = self.session.clone();
         let (reply, ended) =
             site.logout(&self.head.method, query, &self.head.headers, session, sessions);
+        let signs_out = matches!(reply.content, Content::SeeOther(_));
         if let Some(ended) = ended {
             self.gateway.app.control.spawn(site.revoke(ended));
         }
-        self.reply(reply)
+        let mut response = self.reply(reply);
+        if signs_out {
+            response.headers_mut().extend([logout::FORGET_PAGES]);
+        }
+        response
     }
 
     fn userinfo(self) -> Response<Answer> {

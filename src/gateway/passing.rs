@@ -149,9 +149,11 @@ impl Exchange<'_> {
         let Some(session) = &self.session else { return };
         logout::end(&self.gateway.app.sessions, session);
         let site = Arc::clone(&self.snapshot.site);
+        let headers = response.headers_mut();
         for cookie in site.signed_out_cookies() {
-            response.headers_mut().append(SET_COOKIE, cookie);
+            headers.append(SET_COOKIE, cookie);
         }
+        headers.extend([logout::FORGET_PAGES]);
         self.gateway.app.control.spawn(site.revoke(Arc::clone(session)));
     }
 

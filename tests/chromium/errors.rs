@@ -2,11 +2,12 @@
 
 use simulator::bitbucket::TokenFault;
 
+use crate::harness::Settings;
 use crate::walk::Walk;
 
 #[tokio::test]
 async fn the_client_secret_is_wrong() {
-    let secret = |settings: &mut crate::harness::Settings| {
+    let secret = |settings: &mut Settings| {
         settings.text("bitbucket.client_secret", "not-the-secret-of-the-link");
     };
     let Some(walk) = Walk::with(secret).await else { return };
@@ -62,14 +63,12 @@ async fn the_account_is_not_active() {
 
 #[tokio::test]
 async fn bitbucket_grants_no_such_scope() {
-    let scopes = |settings: &mut crate::harness::Settings| {
+    let scopes = |settings: &mut Settings| {
         settings.set("bitbucket.scopes", r#"["REPO_ADMIN", "SYSTEM_ADMIN"]"#);
     };
     let Some(walk) = Walk::with(scopes).await else { return };
     walk.open("/").await;
     walk.browser.sees_error("access_denied", "invalid-scope").await;
-    let error = Some("server_error".to_owned());
-    walk.stage.bitbucket.faults(|faults| faults.authorize_error = error);
 }
 
 #[tokio::test]
@@ -100,7 +99,7 @@ async fn bitbucket_has_a_problem_of_its_own() {
 
 #[tokio::test]
 async fn codescan_is_down_or_slow() {
-    let impatient = |settings: &mut crate::harness::Settings| {
+    let impatient = |settings: &mut Settings| {
         settings.text("codescan.response_timeout", "1s");
     };
     let Some(walk) = Walk::with(impatient).await else { return };
@@ -117,7 +116,7 @@ async fn codescan_is_down_or_slow() {
 
 #[tokio::test]
 async fn what_is_sent_is_too_large() {
-    let small = |settings: &mut crate::harness::Settings| {
+    let small = |settings: &mut Settings| {
         settings.text("server.max_body_size", "1KiB");
         settings.text("server.max_header_size", "4KiB");
     };
@@ -128,19 +127,4 @@ async fn what_is_sent_is_too_large() {
     walk.browser.sees_error("body_too_large", "body-too-large").await;
     walk.open(&format!("/{}", "x".repeat(5000))).await;
     walk.browser.sees_error("header_too_large", "header-too-large").await;
-}
-
-#[tokio::test]
-async fn too_much_at_once() {
-    let narrow = |settings: &mut crate::harness::Settings| {
-        settings.set("codescan.max_connections", "1");
-        settings.text("codescan.connect_timeout", "1s");
-    };
-    let Some(walk) = Walk::with(narrow).await else { return };
-    walk.log_in("jcitizen").await;
-    walk.browser.run("fetch('/hang').catch(() => {})").await;
-    walk.stage.codescan.wait_for(|request| request.path() == "/hang").await;
-    walk.browser.new_tab().await;
-    walk.open("/issues").await;
-    walk.browser.sees_error("overloaded", "overloaded").await;
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::chromium::Chromium;
 
@@ -48,10 +48,11 @@ impl Chromium {
         self.complains_of_nothing(name).await;
     }
 
-    /// Nothing in the console, but for the status of an error page itself.
+    /// Nothing in the console, but for the status of an error page itself, and what is no
+    /// complaint.
     pub async fn complains_of_nothing(&self, name: &str) {
-        let complaints: Vec<Value> =
-            self.console().await.into_iter().filter(|entry| entry["source"] != "network").collect();
+        let mut complaints = self.console().await;
+        complaints.retain(|entry| entry["source"] != "network" && entry["level"] != "INFO");
         assert!(complaints.is_empty(), "{name}: {complaints:#?}");
     }
 
@@ -76,7 +77,7 @@ impl Chromium {
 
     async fn be_wide(&self, width: u32) {
         let metrics = json!({
-            "width": width, "height": 720, "deviceScaleFactor": 1, "mobile": false
+            "width": width, "height": 720, "deviceScaleFactor": 1, "mobile": true
         });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
