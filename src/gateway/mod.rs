@@ -13,6 +13,7 @@ pub mod admission;
 pub mod app;
 mod identify;
 pub mod negotiate;
+mod outlived;
 mod passing;
 pub mod record;
 mod reply;

@@ -1,7 +1,6 @@
 //! Pages that are still open when their session has ended.
 
 use serde_json::json;
-use simulator::codescan::CodescanOptions;
 
 use crate::walk::Walk;
 
@@ -106,9 +105,7 @@ async fn a_form_of_a_neighbour_is_refused() {
 
 #[tokio::test]
 async fn a_page_that_listens_ends_with_its_session() {
-    let codescan = CodescanOptions::default();
-    let Some(walk) = Walk::between(codescan, |_| {}).await else { return };
-    walk.log_in("jcitizen").await;
+    let Some(walk) = Walk::logged_in("jcitizen").await else { return };
     walk.browser
         .run(
             "window.heard = []; window.source = new EventSource('/api/push/sonarlint_events');
@@ -118,11 +115,10 @@ async fn a_page_that_listens_ends_with_its_session() {
     walk.stage.codescan.wait_for_event_streams(1).await;
     walk.stage.codescan.push_event("news");
     walk.browser.holds("heard.includes('news')").await;
-    // The connection breaks; the browser comes back for more, and is told that it is nobody.
+    // The stream breaks off; the browser comes back for more, and is told that it is nobody.
     walk.end_session_elsewhere().await;
-    walk.stage.codescan.stop().await.expect("CodeScan goes down");
-    walk.stage.codescan.resume().await.expect("CodeScan comes back");
     walk.browser.holds("source.readyState === EventSource.CLOSED").await;
+    walk.stage.codescan.wait_for_event_streams(0).await;
     assert_eq!(walk.place().await, "/");
 }
 
