@@ -45,6 +45,24 @@ async fn in_a_frame_the_login_opens_at_the_top() {
     assert_eq!(walk.place().await, "/issues?id=crm");
 }
 
+/// Nobody can come back to a form's address with a GET.
+#[tokio::test]
+async fn from_a_form_in_a_frame_the_login_leads_home() {
+    let Some(walk) = Walk::logged_in("jcitizen").await else { return };
+    walk.browser.put_frame("/projects").await;
+    walk.browser.client.enter_frame(0).await.expect("the frame is there");
+    walk.browser.see("#send").await;
+    walk.browser.client.enter_parent_frame().await.expect("the page is there");
+    walk.end_session_elsewhere().await;
+    walk.browser.client.enter_frame(0).await.expect("the frame is there");
+    walk.browser.press("#send").await;
+    walk.browser.press_words("Sign in").await;
+    walk.browser.client.enter_parent_frame().await.ok();
+    walk.browser.press("#allow").await;
+    walk.is_logged_in("jcitizen").await;
+    assert_eq!(walk.place().await, "/");
+}
+
 #[tokio::test]
 async fn a_script_is_told_and_not_redirected() {
     let Some(walk) = Walk::logged_in("jcitizen").await else { return };
@@ -87,7 +105,10 @@ async fn a_form_of_another_site_changes_nothing_and_says_so() {
     walk.browser.open(&walk.stage.bitbucket.url()).await;
     walk.browser.post_a_form_to(&walk.at("/form")).await;
     walk.browser.sees_error("login_required", "form-of-another-site").await;
+    assert_eq!(walk.browser.text("main h1").await, "This form came from another site");
     assert!(walk.stage.codescan.requests_to("/form").is_empty());
+    walk.browser.press_words("Open CodeScan").await;
+    walk.is_logged_in("jcitizen").await;
 }
 
 /// Another port is the same site, and the cookie comes along.

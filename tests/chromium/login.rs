@@ -94,3 +94,14 @@ async fn the_callback_opened_again_leads_into_the_application() {
     }
     assert_eq!(walk.stage.bitbucket.count(Call::TokenExchange), 1);
 }
+
+/// The cookies of a login must be those of the host that Bitbucket sends the browser back to.
+#[tokio::test]
+async fn at_another_name_of_the_host_a_login_begins_at_the_right_one() {
+    let Some(walk) = Walk::begin().await else { return };
+    let port = walk.stage.proxy.port();
+    walk.browser.open(&format!("http://localhost:{port}/issues?id=7")).await;
+    walk.go_through_bitbucket("jcitizen").await;
+    walk.is_logged_in("jcitizen").await;
+    assert_eq!(walk.place().await, "/issues?id=7");
+}

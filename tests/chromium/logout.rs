@@ -49,9 +49,10 @@ async fn codescans_own_logout_signs_out_here_too() {
     walk.browser.press("#logout").await;
     walk.browser.sees_page(SIGNED_OUT, "signed-out-by-codescan").await;
     // Once: the next navigation is somebody who wants to come in.
-    walk.browser.reload().await;
+    walk.browser.back().await;
     walk.browser.press("#allow").await;
     walk.is_logged_in("jcitizen").await;
+    assert_eq!(walk.place().await, "/projects");
 }
 
 #[tokio::test]
