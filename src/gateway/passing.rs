@@ -9,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 
 use super::Exchange;
+use super::outlived::Watch;
 use super::record::Answer;
 use crate::access::{Decision, public};
 use crate::error::Problem;
@@ -128,30 +129,38 @@ impl Exchange<'_> {
         let headers = response.headers_mut();
         fields::clean_response(headers, &|set_cookie| cookies.set_by(set_cookie), switches);
         headers.insert(REQUEST_ID, self.identity.request_id.clone());
+        let mut signs_out = false;
         if decision == Decision::AsSession {
             fields::keep_from_shared_caches(headers);
-            if response.status().is_success() {
-                self.follow_logout(&mut response);
-            }
+            signs_out = response.status().is_success() && self.is_logout();
+        }
+        if signs_out {
+            self.follow_logout(&mut response);
         }
         self.record.answered(response.status());
-        response.map(|body| Answer::new(body, self.record))
+        let lifetimes = Lifetimes::new(&self.snapshot.settings().session);
+        // The answer to a logout is still to come whole.
+        let watch = (!signs_out).then(|| Watch::new(lifetimes));
+        response.map(|body| Answer::watched(body, self.record, watch))
+    }
+
+    fn is_logout(&self) -> bool {
+        let settings = self.snapshot.settings();
+        let prefix = settings.server.public_url.prefix();
+        let (method, path) = (&self.head.method, self.head.uri.path());
+        public::is_public(method, path, &settings.session.logout_routes, prefix)
     }
 
     /// `CodeScan`'s own logout ends our session too: else its "Log out" would change nothing.
     fn follow_logout(&self, response: &mut Response<ResponseBody>) {
-        let settings = self.snapshot.settings();
-        let prefix = settings.server.public_url.prefix();
-        let (method, path) = (&self.head.method, self.head.uri.path());
-        if !public::is_public(method, path, &settings.session.logout_routes, prefix) {
-            return;
-        }
         let Some(session) = &self.session else { return };
         logout::end(&self.gateway.app.sessions, session);
         let site = Arc::clone(&self.snapshot.site);
+        let headers = response.headers_mut();
         for cookie in site.signed_out_cookies() {
-            response.headers_mut().append(SET_COOKIE, cookie);
+            headers.append(SET_COOKIE, cookie);
         }
+        headers.extend([logout::FORGET_PAGES]);
         self.gateway.app.control.spawn(site.revoke(Arc::clone(session)));
     }
 

@@ -64,6 +64,13 @@ fn login_cases() -> Vec<Case> {
             &["new tab", "target=\"_blank\" rel=\"noopener\"", "sent again", "Nothing of it was"],
         ),
         case(
+            "login-for-foreign-form",
+            Problem::login_required_for_foreign_form(&public_url()),
+            "login_required",
+            401,
+            &["another site", "not passed on", "href=\"https://codescan.example.com/\""],
+        ),
+        case(
             "client-token",
             Problem::client_token_refused(),
             "client_token_refused",
