@@ -7,6 +7,7 @@ pub mod body;
 pub mod connect;
 pub mod fields;
 pub mod forwarded;
+pub mod h1;
 pub mod pool;
 pub mod probe;
 pub mod upgrade;
