@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::error::Code;
 use crate::forward::body::ResponseBody;
+use crate::forward::h1::exchange::ExchangeError;
 use crate::session::Session;
 use crate::telemetry::access_log::{AccessLine, AccessLog};
 use crate::telemetry::worker_metrics::{Held, Route, WorkerMetrics};
@@ -139,12 +140,12 @@ impl Answer {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = ExchangeError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             self.record.sent += frame.data_ref().map_or(0, |data| data.len() as u64);

@@ -4,4 +4,23 @@
 
 mod harness;
 
+mod access;
+mod admin;
+mod commands;
+mod cookies;
+mod cross_site;
+mod draining;
+mod fields;
+mod forwarded;
+mod forwarding;
+mod header_map;
+mod limits;
+mod listening;
+mod logging;
 mod main_job;
+mod negotiation;
+mod outages;
+mod pooling;
+mod reloading;
+mod streaming;
+mod upgrade;

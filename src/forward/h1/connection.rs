@@ -39,6 +39,11 @@ impl Connection {
         self.incoming = BytesMut::new();
     }
 
+    /// The bare connection, and what had been read ahead.
+    pub fn into_parts(self) -> (Stream, BytesMut) {
+        (self.stream, self.incoming)
+    }
+
     /// Reads some more; 0 is the end.
     pub(super) fn poll_read(&mut self, want: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.incoming.reserve(want.clamp(1, BODY_READ));

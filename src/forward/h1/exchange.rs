@@ -7,7 +7,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body::Frame;
 
 use super::chunked::{ChunkError, Decoder, Piece};
@@ -95,11 +95,7 @@ impl Exchange {
         }
     }
 
-    /// The body, if nothing of the request has gone out.
-    pub fn take_unsent(self) -> Option<RequestBody> {
-        if self.connection.outbox.has_sent { None } else { self.sending.into_body() }
-    }
-
+    /// Whether a byte of an answer has come.
     pub fn has_received(&self) -> bool {
         self.has_received
     }

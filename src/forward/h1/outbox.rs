@@ -24,8 +24,6 @@ pub struct Outbox {
     head_sent: usize,
     pieces: VecDeque<Bytes>,
     waiting: usize,
-    /// Anything of this request has gone out.
-    pub has_sent: bool,
 }
 
 impl Outbox {
@@ -35,7 +33,6 @@ impl Outbox {
         self.head_sent = 0;
         self.pieces.clear();
         self.waiting = 0;
-        self.has_sent = false;
         &mut self.head
     }
 
@@ -57,7 +54,6 @@ impl Outbox {
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.has_sent = true;
             self.advance(sent);
         }
         Pin::new(stream).poll_flush(cx)

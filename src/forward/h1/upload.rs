@@ -64,13 +64,6 @@ impl Sending {
         matches!(self, Self::Done)
     }
 
-    pub fn into_body(self) -> Option<RequestBody> {
-        match self {
-            Self::Length(body) | Self::Chunked(body) => Some(body),
-            Self::Done | Self::GivenUp => None,
-        }
-    }
-
     /// Takes in and writes out. Ready when all is written, or nobody takes it.
     pub fn poll(
         &mut self,

@@ -12,16 +12,21 @@
 
 pub mod browser;
 pub mod client;
+pub mod command;
 pub mod evidence;
 pub mod proxy;
+pub mod upstream;
+pub mod websocket;
+pub mod wire;
 
 use std::time::Duration;
 
-use simulator::{Bitbucket, BitbucketOptions, Codescan, CodescanOptions};
+use simulator::{Bitbucket, BitbucketOptions, Codescan, CodescanOptions, Received};
 
 pub use browser::Browser;
 pub use client::{Answer, Client};
 pub use proxy::{Proxy, Settings};
+pub use wire::Wire;
 
 use evidence::Evidence;
 
@@ -76,9 +81,19 @@ impl Stage {
         browser
     }
 
+    /// A machine that has the session cookie of this person.
+    pub async fn session_of(&self, slug: &str) -> Client {
+        self.client().with("cookie", &self.logged_in(slug).await.cookie_header())
+    }
+
     /// A machine: no cookies, no `Sec-Fetch-*`.
     pub fn client(&self) -> Client {
         Client::new(&self.proxy.origin(), self.evidence.clone())
+    }
+
+    /// The last request that reached CodeScan under this path.
+    pub fn received(&self, path: &str) -> Received {
+        self.codescan.requests_to(path).pop().unwrap_or_else(|| panic!("nothing came to {path}"))
     }
 
     /// Asks the admin listener.
@@ -92,6 +107,23 @@ impl Drop for Stage {
         self.evidence.secrets(self.bitbucket.issued_secrets());
         self.evidence.secrets([self.bitbucket.client_secret().to_owned()]);
     }
+}
+
+/// SHA-256 in lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes in which no piece looks like another: byte `i` is `i % 251`, as `/bytes/{n}` sends them.
+pub fn pattern(length: usize) -> Vec<u8> {
+    (0..251_u8).cycle().take(length).collect()
+}
+
+/// Waits for something, but not for ever.
+pub async fn patiently<T>(what: &str, waiting: impl Future<Output = T>) -> T {
+    let came = tokio::time::timeout(PATIENCE, waiting).await;
+    came.unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
 
 /// Looks again and again until `ready` says so; fails the test after [`PATIENCE`].

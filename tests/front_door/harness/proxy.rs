@@ -15,6 +15,7 @@ use super::evidence::Evidence;
 use super::{PATIENCE, wait_until};
 
 /// What is written into the settings file: TOML values by `section.key`.
+#[derive(Clone)]
 pub struct Settings {
     values: BTreeMap<String, String>,
     /// Lines of `[codescan.headers]`; empty: the default.
@@ -87,6 +88,7 @@ pub struct Proxy {
     public_url: String,
     log: PathBuf,
     folder: TempDir,
+    settings: Settings,
 }
 
 impl Proxy {
@@ -117,7 +119,7 @@ impl Proxy {
             .stderr(errors)
             .spawn()
             .expect("the proxy starts");
-        let mut proxy = Self { child, port, admin_port, public_url, log, folder };
+        let mut proxy = Self { child, port, admin_port, public_url, log, folder, settings };
         proxy.wait_until_live(evidence).await;
         proxy
     }
@@ -133,7 +135,7 @@ impl Proxy {
                 );
             }
             let ready = admin.try_get("/readyz?verbose").await;
-            ready.is_ok_and(|answer| !answer.text().contains("starting"))
+            ready.is_ok_and(|answer| !answer.text().contains("not listening yet"))
         })
         .await;
     }
@@ -166,6 +168,23 @@ impl Proxy {
 
     pub fn settings_file(&self) -> PathBuf {
         self.folder.path().join("settings.toml")
+    }
+
+    /// Writes other settings into its file, in one stroke as a tool would, and leaves it to see.
+    pub fn rewrite_settings(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        let new = self.folder.path().join("new.toml");
+        fs::write(&new, self.settings.toml()).expect("settings are written");
+        fs::rename(new, self.settings_file()).expect("settings are put in place");
+    }
+
+    /// Puts other settings in force.
+    pub async fn reload(&mut self, change: impl FnOnce(&mut Settings)) {
+        let in_force = |log: &str| log.matches("new settings are in force").count();
+        let before = in_force(&self.log());
+        self.rewrite_settings(change);
+        self.signal("HUP");
+        wait_until("new settings are in force", async || in_force(&self.log()) > before).await;
     }
 
     /// Everything it has logged so far.
