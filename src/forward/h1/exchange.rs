@@ -54,6 +54,8 @@ pub struct Exchange {
     kept: bool,
     /// A byte of an answer has come.
     has_received: bool,
+    /// What ended the body early, still to be told.
+    fault: Option<ExchangeError>,
 }
 
 enum Reading {
@@ -92,6 +94,7 @@ impl Exchange {
             interim: 0,
             kept: false,
             has_received: false,
+            fault: None,
         }
     }
 
@@ -134,8 +137,19 @@ impl Exchange {
             // The answer is whole all the same; only the connection is not.
             self.sending = Sending::GivenUp;
         }
-        let frame = ready!(self.poll_frame(cx));
-        Poll::Ready(frame.transpose())
+        if let Some(fault) = self.fault.take() {
+            return Poll::Ready(Some(Err(fault)));
+        }
+        match ready!(self.poll_frame(cx)) {
+            Ok(frame) => Poll::Ready(frame.map(Ok)),
+            Err(fault) => {
+                // A turn later, so that what came before it is sent on and not thrown away with
+                // the connection.
+                self.fault = Some(fault);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
     }
 
     fn poll_frame(
