@@ -109,8 +109,9 @@ impl Exchange {
             sent?;
         }
         loop {
-            while let Some(response) = head::take(&mut self.connection.incoming)? {
+            while let Some(mut response) = head::take(&mut self.connection.incoming)? {
                 if self.is_final(&response)? {
+                    framing::say_length_once(response.headers_mut());
                     return Poll::Ready(Ok(response));
                 }
             }

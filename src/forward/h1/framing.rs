@@ -50,6 +50,17 @@ pub fn of_response(
     })
 }
 
+/// Says once what was said several times, so that nobody behind us can read it otherwise.
+pub fn say_length_once(fields: &mut HeaderMap) {
+    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
+    let is_list = lengths.next().is_some_and(|first| first.as_bytes().contains(&b','));
+    if (is_list || lengths.next().is_some())
+        && let Ok(Some(length)) = content_length(fields)
+    {
+        fields.insert(CONTENT_LENGTH, length.into());
+    }
+}
+
 /// A list of equal values counts as one (RFC 9110 §8.6).
 fn content_length(fields: &HeaderMap) -> Result<Option<u64>, FramingError> {
     let mut length = None;
@@ -121,6 +132,20 @@ mod tests {
         assert_eq!(framed(&[("content-length", "0")]), Ok(Framing::Empty));
         assert_eq!(framed(&[("content-length", "5, 5")]), Ok(Framing::Length(5)));
         assert_eq!(framed(&[("transfer-encoding", "Chunked")]), Ok(Framing::Chunked));
+    }
+
+    #[test]
+    fn a_length_said_twice_is_passed_on_once() {
+        for said in [&["5, 5"][..], &["5", "5"], &["05"]] {
+            let mut fields: HeaderMap =
+                said.iter().map(|it| (CONTENT_LENGTH, HeaderValue::from_static(it))).collect();
+            for it in &said[1..] {
+                fields.append(CONTENT_LENGTH, HeaderValue::from_static(it));
+            }
+            say_length_once(&mut fields);
+            assert_eq!(fields.get_all(CONTENT_LENGTH).iter().count(), 1, "{said:?}");
+            assert_eq!(content_length(&fields), Ok(Some(5)));
+        }
     }
 
     #[test]
