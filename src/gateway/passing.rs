@@ -43,10 +43,11 @@ impl Exchange<'_> {
             let head = Head {
                 method: &self.head.method,
                 target: &target,
-                fields: || {
-                    self.plan(decision, &set, &cut, &host, upgrades)
-                        .request_fields(&self.head.headers)
+                fields: |out: &mut Vec<u8>| {
+                    let plan = self.plan(decision, &set, &cut, &host, upgrades);
+                    plan.write_fields(&self.head.headers, out);
                 },
+                upgrades,
             };
             let body = (!body.is_end_stream()).then_some(body);
             let upstream = &self.gateway.upstream;
@@ -183,7 +184,7 @@ impl Exchange<'_> {
 
     fn tunnel(&self, response: &mut Response<ResponseBody>) {
         let Some(client) = self.head.extensions.get::<OnUpgrade>().cloned() else { return };
-        let upstream = hyper::upgrade::on(response);
+        let Some(upstream) = response.body_mut().take_upgraded() else { return };
         let Some(session) = self.session.clone() else { return };
         let lifetimes = Lifetimes::new(&self.snapshot.settings().session);
         tokio::task::spawn_local(upgrade::tunnel(client, upstream, over(session, lifetimes)));
