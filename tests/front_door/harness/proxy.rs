@@ -250,8 +250,10 @@ impl Drop for Proxy {
     }
 }
 
-/// A port that nobody had a moment ago.
+/// A port that nobody had a moment ago, below those that the system gives to outgoing
+/// connections: one of them could take it before the proxy does.
 pub fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("an address").port()
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let some = || fastrand::u16(10_000..32_000);
+    std::iter::repeat_with(some).find(is_free).expect("an endless row of ports")
 }
