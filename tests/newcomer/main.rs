@@ -3,5 +3,6 @@
 
 mod browser;
 mod demo;
+mod image;
 mod process;
 mod readme;

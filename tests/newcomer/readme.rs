@@ -14,7 +14,7 @@ use crate::browser::Browser;
 use crate::demo;
 use crate::process::{PATIENCE, Running};
 
-const README: &str = include_str!("../../README.md");
+pub const README: &str = include_str!("../../README.md");
 const CI: &str = include_str!("../../.ci/run");
 
 /// A fenced block: what stands behind the fence, and the text.
