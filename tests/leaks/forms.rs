@@ -1,4 +1,8 @@
 //! The forms in which a secret may turn up.
+//!
+//! Twelve characters of a secret are as many in its raw form, and more in the others: 24 in hex, at
+//! least 15 whole ones in base64. So of these not every run of twelve has to be looked for: at a
+//! wider step there is still one in each that twelve characters of the secret make.
 
 use std::fmt::Write as _;
 
@@ -7,11 +11,27 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
+use super::hunter::WINDOW;
+
 /// One way of writing one secret.
 pub struct Form {
     pub name: &'static str,
     pub bytes: Vec<u8>,
+    /// From one run that is looked for to the next.
+    step: usize,
 }
+
+impl Form {
+    /// The runs that are looked for.
+    pub fn windows(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.windows(WINDOW).step_by(self.step)
+    }
+}
+
+const HEX_STEP: usize = 2 * WINDOW - WINDOW + 1;
+const BASE64_STEP: usize = 15 - WINDOW + 1;
+/// At least a digit for each byte, and what stands between them.
+const DECIMAL_STEP: usize = 2 * WINDOW - 1 - WINDOW + 1;
 
 /// The text itself, and what it stands for where it is 32 bytes in base64 (cookies and cookie
 /// secrets are), each in all forms.
@@ -21,7 +41,8 @@ pub fn forms(secret: &str) -> Vec<Form> {
     if let Some(bytes) = URL_SAFE_NO_PAD.decode(url_safe).ok().filter(|bytes| bytes.len() == 32) {
         forms.extend(forms_of(&bytes));
     }
-    forms.sort_by(|a, b| a.bytes.cmp(&b.bytes));
+    // Of two that are equal the closer look stays.
+    forms.sort_by(|a, b| a.bytes.cmp(&b.bytes).then(a.step.cmp(&b.step)));
     forms.dedup_by(|a, b| a.bytes == b.bytes);
     forms
 }
@@ -30,25 +51,27 @@ fn forms_of(bytes: &[u8]) -> Vec<Form> {
     let percent = percent_encode(bytes, NON_ALPHANUMERIC).to_string();
     let text = String::from_utf8_lossy(bytes);
     let mut forms = vec![
-        form("raw", bytes),
-        form("hex", hex(bytes)),
-        form("upper-case hex", hex(bytes).to_uppercase()),
-        form("URL-encoded", lower_case_escapes(&percent)),
-        form("URL-encoded, upper case", percent),
-        form("bytes in decimal", decimals(bytes, ", ")),
-        form("bytes in decimal, without blanks", decimals(bytes, ",")),
-        form("JSON", serde_json::to_string(&text).expect("text is JSON").trim_matches('"')),
-        form("HTML", html(&text)),
+        form("raw", bytes, 1),
+        form("hex", hex(bytes), HEX_STEP),
+        form("upper-case hex", hex(bytes).to_uppercase(), HEX_STEP),
+        form("URL-encoded", lower_case_escapes(&percent), 1),
+        form("URL-encoded, upper case", percent, 1),
+        form("bytes in decimal", decimals(bytes, ", "), DECIMAL_STEP),
+        form("bytes in decimal, without blanks", decimals(bytes, ","), DECIMAL_STEP),
+        form("JSON", serde_json::to_string(&text).expect("text is JSON").trim_matches('"'), 1),
+        form("HTML", html(&text), 1),
     ];
     for alignment in 0..3 {
-        forms.push(form("base64", aligned(&STANDARD_NO_PAD, bytes, alignment)));
-        forms.push(form("url-safe base64", aligned(&URL_SAFE_NO_PAD, bytes, alignment)));
+        let standard = aligned(&STANDARD_NO_PAD, bytes, alignment);
+        let url_safe = aligned(&URL_SAFE_NO_PAD, bytes, alignment);
+        forms.push(form("base64", standard, BASE64_STEP));
+        forms.push(form("url-safe base64", url_safe, BASE64_STEP));
     }
     forms
 }
 
-fn form(name: &'static str, bytes: impl AsRef<[u8]>) -> Form {
-    Form { name, bytes: bytes.as_ref().to_vec() }
+fn form(name: &'static str, bytes: impl AsRef<[u8]>, step: usize) -> Form {
+    Form { name, bytes: bytes.as_ref().to_vec(), step }
 }
 
 /// How `bytes` show up in the base64 of something that holds them after `alignment` bytes more

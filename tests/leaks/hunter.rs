@@ -1,4 +1,4 @@
-//! Finds any twelve characters of any form of any secret.
+//! Finds any twelve characters of any secret in any form.
 //!
 //! A run of twelve that begins anywhere holds, whole, one of the runs of eight that begin at every
 //! fifth place. So only these are looked up, in a bitmap; what is in it is looked at closely.
@@ -15,8 +15,8 @@ pub const WINDOW: usize = 12;
 const GRAM: usize = 8;
 const STRIDE: usize = WINDOW - GRAM + 1;
 
-/// Runs of all forms of the secrets that are looked for at a time: bounds the memory (a fifth of a
-/// gibibyte), whatever the number of secrets.
+/// Runs of all forms of the secrets that are looked for at a time: bounds the memory (a quarter of
+/// a gibibyte), whatever the number of secrets.
 const AT_A_TIME: usize = 8 << 20;
 
 /// How the simulator's tokens begin, all of them: the base64 of `{"alg":"HS256"}`, a dot, and that
@@ -65,7 +65,7 @@ fn batches(secrets: &[String]) -> Vec<&[String]> {
     let mut batches = Vec::new();
     let (mut begin, mut runs) = (0, 0);
     for (index, secret) in secrets.iter().enumerate() {
-        runs += forms(secret).iter().map(|form| form.bytes.len()).sum::<usize>();
+        runs += forms(secret).iter().map(|form| form.windows().count()).sum::<usize>();
         if runs > AT_A_TIME || index + 1 == secrets.len() {
             batches.push(&secrets[begin..=index]);
             (begin, runs) = (index + 1, 0);
@@ -84,14 +84,15 @@ pub struct Hunter<'s> {
 impl<'s> Hunter<'s> {
     pub fn new(secrets: &'s [String]) -> Self {
         let forms: Vec<Form> = secrets.iter().flat_map(|secret| forms(secret)).collect();
-        let runs = forms.iter().map(|form| form.bytes.len()).sum();
-        let mut grams = Bitmap::for_entries(runs);
+        let runs = forms.iter().map(|form| form.windows().count()).sum();
+        let mut grams = Bitmap::for_entries(runs * STRIDE);
         let mut windows = HashSet::with_capacity_and_hasher(runs, BuildHasherDefault::default());
         for form in &forms {
-            for window in form.bytes.windows(WINDOW) {
-                windows.insert(fingerprint(window));
-                for gram in window.windows(GRAM) {
-                    grams.insert(eight(gram));
+            for window in form.windows() {
+                if windows.insert(fingerprint(window)) {
+                    for begin in 0..STRIDE {
+                        grams.insert(eight(&window[begin..]));
+                    }
                 }
             }
         }
@@ -178,9 +179,9 @@ struct Bitmap {
 }
 
 impl Bitmap {
-    /// About one wrong yes in a dozen.
+    /// About one wrong yes in eight at worst.
     fn for_entries(entries: usize) -> Self {
-        let bits = (entries * 12).next_power_of_two().max(1 << 10);
+        let bits = (entries * 4).next_power_of_two().max(1 << 10);
         Self { words: vec![0; bits / 64], shift: 64 - bits.ilog2() }
     }
 

@@ -121,6 +121,24 @@ fn any_twelve_characters_are_found_and_eleven_are_not() {
 }
 
 #[test]
+fn any_twelve_characters_are_found_in_every_form() {
+    let root = tempfile::tempdir().expect("a folder");
+    for secret in [CODE, COOKIE] {
+        for (index, part) in secret.as_bytes().windows(WINDOW).enumerate() {
+            // A base64 of something longer does not begin anew where the part begins.
+            let whole = &secret.as_bytes()[..index + WINDOW];
+            let mut all = written(std::str::from_utf8(part).expect("text"));
+            all.push(STANDARD.encode(whole).into_bytes().split_off(index * 4 / 3));
+            for said in all {
+                let folders = evidence(root.path(), "proxy-1.log", &said);
+                let text = String::from_utf8_lossy(&said);
+                assert_eq!(hunt(&[secret.to_owned()], &folders).len(), 1, "{index}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_random_parts_of_a_token_are_found_and_its_public_head_is_not() {
     let token = token();
     assert!(token.starts_with(PUBLIC));
