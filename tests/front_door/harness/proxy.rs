@@ -1,10 +1,11 @@
 //! The real binary, as a process of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use simulator::{Bitbucket, Codescan};
@@ -226,8 +227,14 @@ impl Drop for Proxy {
     }
 }
 
-/// A port that nobody had a moment ago.
+/// A port that nobody had a moment ago, and that was not given out before.
 pub fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("an address").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = socket.local_addr().expect("an address").port();
+        if GIVEN.lock().expect("nobody panicked while choosing").insert(port) {
+            return port;
+        }
+    }
 }
