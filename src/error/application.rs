@@ -94,7 +94,7 @@ impl Problem {
 
     /// The address takes only the methods in `allow`, written as in the field `Allow`.
     pub fn method_not_allowed(allow: &'static str) -> Self {
-        let message = Text::new("This address takes only the methods ").setting(allow).words(".");
+        let message = Text::new("This address takes only ").setting(allow).words(".");
         let mut problem =
             Self::new(Code::MethodNotAllowed, "This method is not allowed here", message);
         problem.allow = Some(allow);

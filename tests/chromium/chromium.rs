@@ -1,6 +1,7 @@
 //! One browser, as a person uses it: open, look, press, go back.
 
 use std::io::Write;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +18,7 @@ use crate::driver::{Driver, Programs};
 use crate::harness::{PATIENCE, wait_until};
 
 /// Nothing that is not on this machine can be reached, whatever an address says.
-const FLAGS: [&str; 12] = [
+const FLAGS: [&str; 14] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -26,6 +27,8 @@ const FLAGS: [&str; 12] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-extensions",
+    "--disable-component-extensions-with-background-pages",
     "--disable-dev-shm-usage",
     "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
@@ -76,12 +79,17 @@ impl Chromium {
 
     /// Waits for an element.
     pub async fn see(&self, css: &str) -> Element {
-        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
-        if let Ok(element) = found {
+        self.see_by(Locator::Css(css), css).await
+    }
+
+    /// Waits for an element, which `what` names.
+    pub async fn see_by(&self, locator: Locator<'_>, what: &str) -> Element {
+        let wait = self.client.wait().at_most(PATIENCE).every(Duration::from_millis(25));
+        if let Ok(element) = wait.for_element(locator).await {
             return element;
         }
         let (address, page) = (self.address().await, self.text("body").await);
-        panic!("waited in vain for {css} at {address}:\n{page}");
+        panic!("waited in vain for {what} at {address}:\n{page}");
     }
 
     /// Waits for an element and clicks on it.
@@ -92,8 +100,7 @@ impl Chromium {
     /// Presses the link or button that says so.
     pub async fn press_words(&self, words: &str) {
         let path = format!("//*[self::a or self::button][normalize-space()='{words}']");
-        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await;
-        let element = found.unwrap_or_else(|error| panic!("nothing says {words:?}: {error}"));
+        let element = self.see_by(Locator::XPath(&path), words).await;
         element.click().await.unwrap_or_else(|error| panic!("{words}: {error}"));
     }
 
@@ -125,10 +132,10 @@ impl Chromium {
         result.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// Waits until the expression is true in the page.
+    /// Waits until the expression is true in the page; the driver's patience is half a minute.
     pub async fn holds(&self, expression: &str) {
-        let script = format!("return Boolean({expression})");
-        wait_until(expression, async || self.run(&script).await == Value::Bool(true)).await;
+        let script = format!("setInterval(() => {{ if ({expression}) done() }}, 20)");
+        self.run_until_done(&script).await;
     }
 
     /// The tab that is looked at.

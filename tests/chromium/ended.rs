@@ -36,8 +36,7 @@ async fn in_a_frame_the_login_opens_at_the_top() {
     walk.end_session_elsewhere().await;
     walk.browser.put_frame("/issues?id=crm").await;
     walk.browser.client.enter_frame(0).await.expect("the frame is there");
-    walk.browser.see("main h1").await;
-    assert_eq!(walk.browser.text("main h1").await, "Please sign in");
+    walk.browser.sees_page("Please sign in", "login-in-frame").await;
     walk.browser.press_words("Sign in").await;
     walk.browser.client.enter_parent_frame().await.ok();
     walk.browser.press("#allow").await;

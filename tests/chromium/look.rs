@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fantoccini::Locator;
 use serde_json::json;
 
 use crate::chromium::Chromium;
@@ -11,40 +12,35 @@ use crate::chromium::Chromium;
 /// The narrowest telephone that is looked after.
 const NARROW: u32 = 380;
 
+/// Pages that are looked at in the dark and on a telephone too.
+const MAIN_PAGES: [&str; 5] =
+    ["consent-denied", "cookie-lost", "form-after-session", "logout-question", "signed-out"];
+
 impl Chromium {
     /// Waits for the page of this error, and looks at it.
     pub async fn sees_error(&self, code: &str, name: &str) {
-        let path = format!("//footer//code[1][text()='{code}']");
-        let found = self.client.wait().at_most(crate::harness::PATIENCE);
-        let found = found.for_element(fantoccini::Locator::XPath(&path)).await;
-        if found.is_err() {
-            panic!(
-                "{code} does not show at {}:\n{}",
-                self.address().await,
-                self.text("body").await
-            );
-        }
+        self.see_by(Locator::XPath(&format!("//footer//code[1][text()='{code}']")), code).await;
         self.looks_right(name).await;
     }
 
     /// Waits for a page of ours with this heading, and looks at it.
     pub async fn sees_page(&self, heading: &str, name: &str) {
-        let path = format!("//main/h1[text()='{heading}']");
-        let found = self.client.wait().at_most(crate::harness::PATIENCE);
-        let found = found.for_element(fantoccini::Locator::XPath(&path)).await;
-        if found.is_err() {
-            let page = self.text("body").await;
-            panic!("{heading:?} does not show at {}:\n{page}", self.address().await);
-        }
+        self.see_by(Locator::XPath(&format!("//main/h1[text()='{heading}']")), heading).await;
         self.looks_right(name).await;
     }
 
     /// The page that is shown is ours: it loads nothing, nothing is wrong with it, it fits on a
-    /// telephone. Pictures of it are kept.
-    pub async fn looks_right(&self, name: &str) {
+    /// telephone. A picture of it is kept.
+    async fn looks_right(&self, name: &str) {
         let loaded = "return performance.getEntriesByType('resource').map(entry => entry.name)";
         assert_eq!(self.run(loaded).await, json!([]), "{name} loads something");
-        self.take_pictures(name).await;
+        keep(name, &self.picture().await);
+        if MAIN_PAGES.contains(&name) {
+            self.prefer("dark").await;
+            keep(&format!("{name}-dark"), &self.picture().await);
+            self.prefer("light").await;
+        }
+        self.fits_on_a_telephone(name).await;
         self.complains_of_nothing(name).await;
     }
 
@@ -56,30 +52,23 @@ impl Chromium {
         assert!(complaints.is_empty(), "{name}: {complaints:#?}");
     }
 
-    async fn take_pictures(&self, name: &str) {
-        self.prefer("light").await;
-        keep(name, &self.picture().await);
-        self.prefer("dark").await;
-        keep(&format!("{name}-dark"), &self.picture().await);
-        self.prefer("light").await;
-        self.be_wide(NARROW).await;
+    async fn fits_on_a_telephone(&self, name: &str) {
+        let metrics = json!({
+            "width": NARROW, "height": 720, "deviceScaleFactor": 1, "mobile": true
+        });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
         let overflow = "const page = document.scrollingElement; \
                         return page.scrollWidth - page.clientWidth";
         assert_eq!(self.run(overflow).await, json!(0), "{name} is wider than {NARROW} pixels");
-        keep(&format!("{name}-narrow"), &self.picture().await);
+        if MAIN_PAGES.contains(&name) {
+            keep(&format!("{name}-narrow"), &self.picture().await);
+        }
         self.devtools("Emulation.clearDeviceMetricsOverride", json!({})).await;
     }
 
     async fn prefer(&self, scheme: &str) {
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] })).await;
-    }
-
-    async fn be_wide(&self, width: u32) {
-        let metrics = json!({
-            "width": width, "height": 720, "deviceScaleFactor": 1, "mobile": true
-        });
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 }
 

@@ -14,6 +14,14 @@ async fn everything_works_without_scripts() {
     walk.browser.press_words("Sign in again").await;
     walk.browser.press("#allow").await;
     walk.is_logged_in("jcitizen").await;
+    // A page of the application's whose script would log out at once; its button does too.
+    walk.open("/sessions/logout").await;
+    walk.browser.press("#logout-now").await;
+    walk.browser.see("a").await;
+    walk.open("/issues").await;
+    walk.browser.press_words("Sign in again").await;
+    walk.browser.press("#allow").await;
+    walk.is_logged_in("jcitizen").await;
     walk.browser.press("#proxy-logout").await;
     walk.browser.press_words("Sign out").await;
     walk.browser.press_words("Sign in again").await;

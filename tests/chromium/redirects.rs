@@ -10,7 +10,7 @@ use simulator::bitbucket::Consent;
 use crate::walk::Walk;
 
 /// How many of the collection are walked; the ordinary tests go through all of them.
-const OF_THE_COLLECTION: usize = 40;
+const OF_THE_COLLECTION: usize = 20;
 
 /// Forms that browsers are known to read in their own way.
 const CROOKED: [&str; 42] = [
@@ -74,13 +74,13 @@ async fn a_crooked_destination_stays_at_home() {
     walk.browser.complains_of_nothing("a login").await;
 }
 
-/// The same forms as addresses that somebody opens who is not logged in.
+/// Some of the same forms, as addresses that somebody opens who is not logged in.
 #[tokio::test]
 async fn a_crooked_deep_link_stays_at_home() {
     let Some(walk) = Walk::logged_in("jcitizen").await else { return };
     walk.stage.bitbucket.faults(|faults| faults.consent = Consent::Approve);
     let home = walk.at("");
-    for crooked in CROOKED.iter().filter(|crooked| crooked.starts_with('/')) {
+    for crooked in CROOKED.iter().filter(|crooked| crooked.starts_with('/')).step_by(2) {
         walk.browser.forget_cookies().await;
         walk.browser.open(&walk.stage.bitbucket.url()).await;
         // Joined by hand: a parser would resolve what is to be tried.

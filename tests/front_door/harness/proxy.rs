@@ -1,10 +1,11 @@
 //! The real binary, as a process of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use simulator::{Bitbucket, Codescan};
@@ -250,10 +251,15 @@ impl Drop for Proxy {
     }
 }
 
-/// A port that nobody had a moment ago, below those that the system gives to outgoing
-/// connections: one of them could take it before the proxy does.
+/// A port that nobody had a moment ago and that was not given out before, below those that the
+/// system gives to outgoing connections: one of them could take it before the proxy does.
 pub fn free_port() -> u16 {
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let some = || fastrand::u16(10_000..32_000);
-    std::iter::repeat_with(some).find(is_free).expect("an endless row of ports")
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = fastrand::u16(10_000..32_000);
+        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if is_free && GIVEN.lock().expect("nobody panicked while choosing").insert(port) {
+            return port;
+        }
+    }
 }
