@@ -1,6 +1,7 @@
 //! Who is let through without a login, and with a token of their own.
 
 use http::{Method, StatusCode};
+use simulator::codescan::Login;
 
 use crate::harness::websocket::WebSocket;
 use crate::harness::wire::get;
@@ -200,7 +201,9 @@ async fn a_client_token_is_refused_and_the_setting_named() {
         let answer = stage.client().get_with("/api/x", &headers).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{token}");
         assert_eq!(answer.json()["error"], "client_token_refused");
-        assert!(answer.json()["message"].as_str().is_some_and(|it| it.contains("access.client_tokens")));
+        assert!(
+            answer.json()["message"].as_str().is_some_and(|it| it.contains("access.client_tokens"))
+        );
         assert!(answer.header("www-authenticate").is_some_and(|it| it.starts_with("Bearer ")));
     }
     assert_eq!(stage.codescan.requests_to("/api/x").len(), 0);
@@ -226,9 +229,9 @@ async fn a_client_token_passes_untouched_and_alone() {
 #[tokio::test]
 async fn codescans_word_on_a_token_is_the_last() {
     let stage = Stage::with(pass_tokens).await;
-    stage.codescan.faults(|faults| faults.unauthorized_next = 1);
+    stage.codescan.faults(|faults| faults.login = Login::Required);
     let browser_like = [
-        ("authorization", "Bearer squ_old"),
+        ("authorization", "Bearer unknown"),
         ("accept", "text/html"),
         ("sec-fetch-mode", "navigate"),
     ];
@@ -240,7 +243,8 @@ async fn codescans_word_on_a_token_is_the_last() {
 #[tokio::test]
 async fn a_malformed_token_does_not_pass() {
     let stage = Stage::with(pass_tokens).await;
-    for token in ["Bearer", "Bearer a b", "Basic !", "Digest a=b", "squ_1", "Bearer x, Basic y", ""] {
+    for token in ["Bearer", "Bearer a b", "Basic !", "Digest a=b", "squ_1", "Bearer x, Basic y", ""]
+    {
         let answer = stage.client().get_with("/api/x", &[("authorization", token)]).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{token:?}");
         assert_eq!(answer.json()["error"], "client_token_refused", "{token:?}");

@@ -196,7 +196,10 @@ async fn every_metric_that_is_promised_is_there() {
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     assert!(samples.clone().count() > 50);
     for line in samples {
-        assert!(line.starts_with("codescan_oauth_proxy_") || line.starts_with("process_"), "{line}");
+        assert!(
+            line.starts_with("codescan_oauth_proxy_") || line.starts_with("process_"),
+            "{line}"
+        );
     }
 }
 
@@ -211,7 +214,8 @@ async fn connections_to_codescan_and_clients_are_counted() {
     assert_eq!(metric(&stage, "upstream_connections{state=\"active\"}").await, 1.0);
     assert!(metric(&stage, "connections").await >= 1.0);
     drop(wire);
-    wait_until("the request is over", async || metric(&stage, "active_requests").await == 0.0).await;
+    wait_until("the request is over", async || metric(&stage, "active_requests").await == 0.0)
+        .await;
     stage.codescan.stop().await.expect("it stops");
     session.get("/x").await;
     assert!(metric(&stage, "upstream_connect_errors_total").await >= 1.0);

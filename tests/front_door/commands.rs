@@ -101,10 +101,9 @@ async fn a_flag_beats_the_environment_and_that_the_file() {
             .environment
             .push(("CODESCAN_PROXY_ACCESS_CLIENT_TOKENS".to_owned(), "pass".to_owned()));
         // What Kubernetes makes for a Service called so.
-        settings.environment.push((
-            "CODESCAN_PROXY_PORT_8080_TCP_ADDR".to_owned(),
-            "10.0.0.1".to_owned(),
-        ));
+        settings
+            .environment
+            .push(("CODESCAN_PROXY_PORT_8080_TCP_ADDR".to_owned(), "10.0.0.1".to_owned()));
     })
     .await;
     let answer = stage.client().get_with("/api/x", &[("authorization", "Bearer squ_1")]).await;

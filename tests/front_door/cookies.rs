@@ -30,8 +30,10 @@ async fn ours_are_cut_out_and_the_others_pass_byte_for_byte() {
         (&["OURS; ;; =x; novalue; JWT-SESSION=j"], &[";; =x; novalue; JWT-SESSION=j"]),
         (&["a=é%3B=\\,; OURS"], &["a=é%3B=\\,"]),
         (&["OURS; codescan_login_abc=1; codescan_signed_in=1; codescan_moved=1"], &[]),
-        (&["x_codescan_session=1; codescan_session2=2; CODESCAN_SESSION=3; OURS"],
-         &["x_codescan_session=1; codescan_session2=2; CODESCAN_SESSION=3"]),
+        (
+            &["x_codescan_session=1; codescan_session2=2; CODESCAN_SESSION=3; OURS"],
+            &["x_codescan_session=1; codescan_session2=2; CODESCAN_SESSION=3"],
+        ),
     ];
     for (sent, wanted) in table {
         assert_eq!(arrive(&stage, &ours, sent).await, wanted, "{sent:?}");
@@ -53,8 +55,11 @@ async fn two_different_session_cookies_are_both_disbelieved() {
 #[tokio::test]
 async fn odd_cookies_harm_nobody() {
     let stage = Stage::set().await;
-    for odd in ["codescan_session", "codescan_session=", "codescan_session=%00", "=", ";;;", "\u{1}"] {
-        let request = format!("GET /api/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nCookie: {odd}\r\n\r\n");
+    for odd in
+        ["codescan_session", "codescan_session=", "codescan_session=%00", "=", ";;;", "\u{1}"]
+    {
+        let request =
+            format!("GET /api/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nCookie: {odd}\r\n\r\n");
         let answer = String::from_utf8(stage.client().raw(request.as_bytes()).await).expect("text");
         let status = answer.split(' ').nth(1).expect("a status");
         assert!(["400", "401"].contains(&status), "{odd:?}: {answer}");
@@ -62,7 +67,9 @@ async fn odd_cookies_harm_nobody() {
     let long = "x".repeat(20_000);
     let cookie = format!("codescan_session={long}; codescan_login_{long}=1");
     let answer = stage.client().get_with("/api/x", &[("cookie", &cookie)]).await;
-    assert!(["login_required", "header_too_large"].map(Some).contains(&answer.error_code().as_deref()));
+    assert!(
+        ["login_required", "header_too_large"].map(Some).contains(&answer.error_code().as_deref())
+    );
 }
 
 #[tokio::test]

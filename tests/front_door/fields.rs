@@ -84,9 +84,10 @@ async fn names_of_the_header_map_are_ours_alone() {
         let mut wire = stage.client().open().await;
         wire.get(path_of(caller), &format!("{mine}{fields}")).await;
         let received = stage.received(path_of(caller));
-        let named = received.headers.iter().filter(|(name, _)| {
-            name.to_lowercase().replace('_', "-") == "x-sso-login"
-        });
+        let named = received
+            .headers
+            .iter()
+            .filter(|(name, _)| name.to_lowercase().replace('_', "-") == "x-sso-login");
         let values: Vec<&str> = named.map(|(_, value)| value.as_str()).collect();
         let wanted = if caller == "session" { vec!["jcitizen"] } else { vec![] };
         assert_eq!(values, wanted, "{caller}");
@@ -97,7 +98,8 @@ async fn names_of_the_header_map_are_ours_alone() {
 async fn the_clients_authorization_is_replaced() {
     let stage = Stage::set().await;
     let session = stage.session_of("jcitizen").await;
-    let fields = format!("{}Authorization: Basic cm9vdDo=\r\nauthorization: Bearer x\r\n", session.lines());
+    let fields =
+        format!("{}Authorization: Basic cm9vdDo=\r\nauthorization: Bearer x\r\n", session.lines());
     session.open().await.get("/api/x", &fields).await;
     let received = stage.received("/api/x");
     let tokens: Vec<&str> = received.all("authorization").collect();
@@ -117,9 +119,14 @@ async fn connection_cannot_name_our_fields_away() {
     );
     session.open().await.get("/api/x", &fields).await;
     let received = stage.received("/api/x");
-    for name in
-        ["authorization", "x-forwarded-for", "x-forwarded-proto", "forwarded", "x-request-id", "host"]
-    {
+    for name in [
+        "authorization",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "forwarded",
+        "x-request-id",
+        "host",
+    ] {
         assert_eq!(received.all(name).count(), 1, "{name}");
     }
 }
@@ -215,8 +222,9 @@ async fn fields_of_one_name_keep_their_order() {
     let fields = format!("{}X-Many: 1\r\nAccept: a\r\nX-Many: 2\r\nx-many: 3\r\n", session.lines());
     session.open().await.get("/api/x", &fields).await;
     assert_eq!(stage.received("/api/x").all("x-many").collect::<Vec<_>>(), ["1", "2", "3"]);
-    let answer =
-        session.get("/status/200?header=X-Many:1&header=Link:a&header=X-Many:2&header=X-Many:3").await;
+    let answer = session
+        .get("/status/200?header=X-Many:1&header=Link:a&header=X-Many:2&header=X-Many:3")
+        .await;
     let values: Vec<_> = answer.headers.get_all("x-many").iter().collect();
     assert_eq!(values, ["1", "2", "3"]);
 }
@@ -252,7 +260,10 @@ async fn shared_caches_are_kept_from_answers_to_a_session() {
         ("private=\"x-a\"", vec!["private=\"x-a\""]),
         ("no-store", vec!["no-store"]),
     ] {
-        let field = format!("header=Cache-Control:{}", codescan_says.replace(' ', "%20").replace('"', "%22"));
+        let field = format!(
+            "header=Cache-Control:{}",
+            codescan_says.replace(' ', "%20").replace('"', "%22")
+        );
         let field = if codescan_says.is_empty() { String::new() } else { field };
         let answer = session.get(&format!("/status/200?{field}")).await;
         let seen: Vec<_> = answer.headers.get_all("cache-control").iter().collect();
@@ -306,8 +317,7 @@ async fn a_length_beside_chunks_is_not_believed() {
     let stage = Stage::set().await;
     let session = stage.session_of("jcitizen").await;
     let mut wire = session.open().await;
-    let fields =
-        format!("{}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", session.lines());
+    let fields = format!("{}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", session.lines());
     wire.send(head("POST", "/api/ce/submit", &fields)).await;
     wire.send("5\r\nhello\r\n0\r\n\r\n").await;
     let answer = wire.answer().await;

@@ -96,7 +96,8 @@ async fn sonarqubes_header_login_works_and_cannot_be_spoofed() {
     .await;
     stage.codescan.faults(|faults| faults.login = Login::Headers);
     let session = stage.session_of("jcitizen").await;
-    let lines = format!("{}X-Forwarded-Login: admin\r\nX_Forwarded_Login: admin\r\n", session.lines());
+    let lines =
+        format!("{}X-Forwarded-Login: admin\r\nX_Forwarded_Login: admin\r\n", session.lines());
     session.open().await.get("/api/x", &lines).await;
     let received = stage.received("/api/x");
     assert_eq!(received.all("x-forwarded-login").collect::<Vec<_>>(), ["jcitizen"]);

@@ -24,10 +24,16 @@ async fn a_head_beyond_the_limit_is_a_431() {
         settings.text("server.max_header_size", "8KiB");
     })
     .await;
-    for (length, status) in [(7_000, StatusCode::OK), (8_200, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)] {
+    for (length, status) in
+        [(7_000, StatusCode::OK), (8_200, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)]
+    {
         let long = "x".repeat(length);
         let client = stage.client();
-        assert_eq!(client.get(&format!("/api/{long}")).await.status, status, "a target of {length}");
+        assert_eq!(
+            client.get(&format!("/api/{long}")).await.status,
+            status,
+            "a target of {length}"
+        );
         let answer = client.get_with("/api/x", &[("x-long", &long)]).await;
         assert_eq!(answer.status, status, "a field of {length}");
         if status != StatusCode::OK {
@@ -54,7 +60,10 @@ async fn a_body_that_announces_too_much_is_a_413_at_once() {
     })
     .await;
     let client = stage.client();
-    assert_eq!(client.send(Method::POST, "/api/x", &[], pattern(1024)).await.status, StatusCode::OK);
+    assert_eq!(
+        client.send(Method::POST, "/api/x", &[], pattern(1024)).await.status,
+        StatusCode::OK
+    );
     stage.codescan.clear_requests();
     let mut wire = client.open().await;
     wire.send(head("POST", "/api/x", "Content-Length: 1025\r\n")).await;
@@ -85,7 +94,7 @@ async fn a_body_that_turns_out_too_large_is_a_413() {
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
     let stage = open_to_all(|settings| {
-        settings.text("server.header_timeout", "500ms");
+        settings.text("server.header_timeout", "1s");
     })
     .await;
     let silent = stage.client().open().await;
@@ -103,12 +112,12 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let stage = open_to_all(|settings| {
-        settings.text("server.idle_timeout", "500ms");
-        settings.text("server.header_timeout", "500ms");
+        settings.text("server.idle_timeout", "1s");
+        settings.text("server.header_timeout", "1s");
     })
     .await;
     let mut busy = stage.client().open().await;
-    busy.send(get("/slow?ms=2500", "")).await;
+    busy.send(get("/slow?ms=3000", "")).await;
     let mut upload = stage.client().open().await;
     upload.send(head("POST", "/api/echo", "Content-Length: 2\r\n")).await;
     upload.send("a").await;
@@ -227,7 +236,15 @@ async fn what_is_no_head_is_a_400_and_the_end() {
 #[tokio::test]
 async fn codings_that_only_look_like_chunked_end_nothing_early() {
     let stage = open_to_all(|_| {}).await;
-    for coding in ["chunked, chunked", "gzip, chunked", "chunked\r\nTransfer-Encoding: chunked", "\u{b}chunked", "chunked\u{b}", "\"chunked\"", "chunked;x"] {
+    for coding in [
+        "chunked, chunked",
+        "gzip, chunked",
+        "chunked\r\nTransfer-Encoding: chunked",
+        "\u{b}chunked",
+        "chunked\u{b}",
+        "\"chunked\"",
+        "chunked;x",
+    ] {
         let mut wire = stage.client().open().await;
         let fields = format!("Transfer-Encoding: {coding}\r\n");
         wire.send(head("POST", "/api/ce/submit", &fields)).await;

@@ -64,7 +64,8 @@ async fn every_line_is_an_object_whatever_is_asked_for() {
         "/{}%s%n{user}",
     ] {
         let mut wire = stage.client().open().await;
-        wire.send(get(target, "Sec-Fetch-Mode: cors\r\nX-Request-Id: \"x\r\nUser-Agent: {}\r\n")).await;
+        wire.send(get(target, "Sec-Fetch-Mode: cors\r\nX-Request-Id: \"x\r\nUser-Agent: {}\r\n"))
+            .await;
         wire.answer().await;
     }
     stage.client().get("/the-last").await;
@@ -131,11 +132,16 @@ async fn nothing_secret_is_in_any_line() {
     assert!(session.try_get("/die?query-secret").await.is_err());
     stage.codescan.stop().await.expect("it stops");
     session.get("/down?query-secret").await;
-    assert_eq!(browser.post_form("/_codescan/oauth2/logout", "").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(
+        browser.post_form("/_codescan/oauth2/logout", "").await.status,
+        StatusCode::SEE_OTHER
+    );
     stage.client().get("/the-last").await;
     line_of(&stage, "/the-last").await;
     let mut secrets = stage.bitbucket.issued_secrets();
-    secrets.extend(["query-secret", "field-secret", "body-secret", "dG9rZW4", "cop1."].map(str::to_owned));
+    secrets.extend(
+        ["query-secret", "field-secret", "body-secret", "dG9rZW4", "cop1."].map(str::to_owned),
+    );
     secrets.extend(browser.cookie("codescan_session").map(str::to_owned));
     secrets.extend(session.fields().map(|(_, value)| value.to_owned()));
     let log = stage.proxy.log();

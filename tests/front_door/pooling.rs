@@ -50,10 +50,10 @@ async fn a_bodiless_get_survives_a_connection_that_went_stale() {
     let upstream = Upstream::start().await;
     let stage = before(&upstream).await;
     for method in ["GET", "HEAD", "OPTIONS", "DELETE"] {
-        let (mut wire, mut stale) = warm(&stage, &upstream).await;
+        let (mut wire, mut kept) = warm(&stage, &upstream).await;
         wire.send(head(method, "/again", "")).await;
-        stale.next_head().await.expect("it goes out on the kept connection");
-        drop(stale);
+        kept.next_head().await.expect("it goes out on the kept connection");
+        drop(kept);
         let mut call = upstream.call().await;
         assert!(call.head.starts_with(&format!("{method} /again ")));
         call.answer("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
@@ -65,14 +65,17 @@ async fn a_bodiless_get_survives_a_connection_that_went_stale() {
 async fn what_could_have_been_done_is_not_sent_twice() {
     let upstream = Upstream::start().await;
     let stage = before(&upstream).await;
-    for (method, fields) in
-        [("POST", ""), ("PATCH", ""), ("POST", "Content-Length: 2\r\n"), ("PUT", "Content-Length: 2\r\n")]
-    {
-        let (mut wire, mut stale) = warm(&stage, &upstream).await;
+    for (method, fields) in [
+        ("POST", ""),
+        ("PATCH", ""),
+        ("POST", "Content-Length: 2\r\n"),
+        ("PUT", "Content-Length: 2\r\n"),
+    ] {
+        let (mut wire, mut kept) = warm(&stage, &upstream).await;
         wire.send(head(method, "/once", fields)).await;
         wire.send(if fields.is_empty() { "" } else { "ab" }).await;
-        stale.next_head().await.expect("it goes out on the kept connection");
-        drop(stale);
+        kept.next_head().await.expect("it goes out on the kept connection");
+        drop(kept);
         let answer = wire.answer().await;
         assert_eq!(answer.error_code().as_deref(), Some("upstream_unreachable"), "{method}");
         assert!(upstream.is_left_alone().await, "{method} went out once more");
@@ -189,10 +192,7 @@ fn file(name: &str, content: &str) -> String {
     path.to_str().expect("a path of text").to_owned()
 }
 
-async fn before_tls(
-    tls: Tls,
-    change: impl FnOnce(&mut Settings, &simulator::Codescan),
-) -> Stage {
+async fn before_tls(tls: Tls, change: impl FnOnce(&mut Settings, &simulator::Codescan)) -> Stage {
     let options = CodescanOptions { tls, ..CodescanOptions::default() };
     let codescan = simulator::Codescan::start(options).await.expect("the upstream starts");
     let mut stage = Stage::with(|settings| {

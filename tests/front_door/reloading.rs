@@ -48,10 +48,12 @@ async fn codescan_can_move() {
     let session = stage.session_of("jcitizen").await;
     let other = simulator::Codescan::start(simulator::CodescanOptions::default());
     let other = other.await.expect("another upstream starts");
-    stage.proxy.reload(|settings| {
-        settings.text("codescan.url", other.url());
-    })
-    .await;
+    stage
+        .proxy
+        .reload(|settings| {
+            settings.text("codescan.url", other.url());
+        })
+        .await;
     assert_eq!(session.get("/api/moved").await.status, StatusCode::OK);
     assert_eq!(other.requests_to("/api/moved").len(), 1);
     assert_eq!(stage.codescan.requests_to("/api/moved").len(), 0);
@@ -116,10 +118,12 @@ async fn the_log_level_changes_while_it_runs() {
     stage.proxy.signal("HUP");
     stage.proxy.wait_for_log(&["new settings are in force"]).await;
     stage.client().get("/second").await;
-    stage.proxy.reload(|settings| {
-        settings.set("log.access", "true");
-    })
-    .await;
+    stage
+        .proxy
+        .reload(|settings| {
+            settings.set("log.access", "true");
+        })
+        .await;
     stage.client().get("/third").await;
     stage.proxy.wait_for_log(&["\"path\":\"/third\""]).await;
     assert!(!stage.proxy.log().contains("/second"));
@@ -153,9 +157,11 @@ async fn requests_under_way_finish_with_the_settings_they_began_with() {
     let mut wire = session.open().await;
     wire.send(crate::harness::wire::get("/chunked?n=5&ms=100", &session.lines())).await;
     wire.head().await;
-    stage.proxy.reload(|settings| {
-        settings.text("codescan.url", "http://127.0.0.1:1");
-    })
-    .await;
+    stage
+        .proxy
+        .reload(|settings| {
+            settings.text("codescan.url", "http://127.0.0.1:1");
+        })
+        .await;
     wire.until(b"chunk 5\n\r\n0\r\n\r\n").await;
 }

@@ -113,7 +113,8 @@ async fn a_broken_chunk_is_not_passed_on_as_a_good_one() {
     let stage = Stage::set().await;
     let session = stage.session_of("jcitizen").await;
     let fields = format!("{}Transfer-Encoding: chunked\r\n", session.lines());
-    for chunk in ["x\r\nhello\r\n", "5\r\nhelloX", "FFFFFFFFFFFFFFFFF\r\nhello", "-1\r\n", "+5\r\nhello\r\n"]
+    for chunk in
+        ["x\r\nhello\r\n", "5\r\nhelloX", "FFFFFFFFFFFFFFFFF\r\nhello", "-1\r\n", "+5\r\nhello\r\n"]
     {
         stage.codescan.clear_requests();
         let request = format!("{}{chunk}0\r\n\r\n", head("POST", "/api/ce/submit", &fields));

@@ -115,7 +115,8 @@ async fn bytes_sent_before_the_101_wait_for_it() {
     };
     let mut wire = session.open().await;
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: h\r\nX-Forwarded-User: root\r\n\r\n";
-    wire.send(format!("{}{smuggled}", get("/ws", &format!("{}{HANDSHAKE}", session.lines())))).await;
+    wire.send(format!("{}{smuggled}", get("/ws", &format!("{}{HANDSHAKE}", session.lines()))))
+        .await;
     let mut call = codescan.call().await;
     assert!(call.head.contains("upgrade: websocket\r\n"), "{}", call.head);
     call.answer("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").await;
@@ -151,7 +152,10 @@ async fn a_101_that_nobody_asked_for_opens_nothing() {
         wire.send(get("/x", fields)).await;
         let mut call = upstream.call().await;
         assert!(!call.head.contains("upgrade"), "only a session may have a tunnel: {}", call.head);
-        call.answer("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
+        call.answer(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        )
+        .await;
         let answer = wire.answer().await;
         assert_eq!(answer.error_code().as_deref(), Some("upstream_unreachable"));
     }

@@ -26,7 +26,6 @@ use simulator::{Bitbucket, BitbucketOptions, Codescan, CodescanOptions, Received
 pub use browser::Browser;
 pub use client::{Answer, Client};
 pub use proxy::{Proxy, Settings};
-pub use wire::Wire;
 
 use evidence::Evidence;
 
