@@ -173,8 +173,7 @@ impl Carried {
                     continue;
                 }
             };
-            let (Ok(room), Some(piece)) =
-                (room, poll_fn(|cx| self.exchange.poll_body(cx)).await)
+            let (Ok(room), Some(piece)) = (room, poll_fn(|cx| self.exchange.poll_body(cx)).await)
             else {
                 return self.give_back();
             };
@@ -209,7 +208,11 @@ pub enum ResponseBody {
     Own(Option<Bytes>),
     /// `None` when it has ended and its connection was given back.
     Upstream(Option<Box<Carried>>),
-    Piped { receiver: mpsc::Receiver<Piece>, length: Option<u64>, _task: OnDrop },
+    Piped {
+        receiver: mpsc::Receiver<Piece>,
+        length: Option<u64>,
+        _task: OnDrop,
+    },
 }
 
 impl ResponseBody {

@@ -17,13 +17,8 @@ impl Chromium {
         let path = format!("//footer//code[1][text()='{code}']");
         let found = self.client.wait().at_most(crate::harness::PATIENCE);
         let found = found.for_element(fantoccini::Locator::XPath(&path)).await;
-        if found.is_err() {
-            panic!(
-                "{code} does not show at {}:\n{}",
-                self.address().await,
-                self.text("body").await
-            );
-        }
+        let (address, text) = (self.address().await, self.text("body").await);
+        assert!(found.is_ok(), "{code} does not show at {address}:\n{text}");
         self.looks_right(name).await;
     }
 

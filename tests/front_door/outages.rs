@@ -1,4 +1,4 @@
-//! CodeScan is slow, silent, or gone.
+//! `CodeScan` is slow, silent, or gone.
 
 use http::{Method, StatusCode};
 

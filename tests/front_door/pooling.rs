@@ -1,4 +1,4 @@
-//! Connections to CodeScan: kept, encrypted, and what happens to one that went stale.
+//! Connections to `CodeScan`: kept, encrypted, and what happens to one that went stale.
 
 use http::{Method, StatusCode};
 use simulator::codescan::Tls;

@@ -45,7 +45,11 @@ impl Connection {
     }
 
     /// Reads some more; 0 is the end.
-    pub(super) fn poll_read(&mut self, want: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read(
+        &mut self,
+        want: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         self.incoming.reserve(want.clamp(1, BODY_READ));
         let read = pin!(self.stream.read_buf(&mut self.incoming));
         // Holds no state between polls, so a new future each time reads on where the last left.

@@ -258,7 +258,11 @@ impl Exchange {
         let framing = framing::of_response(&self.method, version, status, fields)?;
         if status.is_informational() {
             self.interim += 1;
-            return if self.interim > MOST_INTERIM { Err(ExchangeError::Interim) } else { Ok(false) };
+            return if self.interim > MOST_INTERIM {
+                Err(ExchangeError::Interim)
+            } else {
+                Ok(false)
+            };
         }
         self.kept = framing::is_kept(version, framing, fields);
         self.reading = match framing {
