@@ -75,8 +75,9 @@ struct Program {
 fn start(sources: &Sources) -> Result<Program, Failure> {
     let wrong = |why: String| Failure(why, check::WRONG_SETTINGS);
     let loaded = config::load(sources).map_err(|faults| wrong(check::explain(&faults)))?;
-    let settings = loaded.settings.clone();
+    let (settings, warnings) = (loaded.settings.clone(), loaded.warnings.clone());
     let made_up = CookieSecret::new(seal::random());
+    let reload = Reload::new(sources.clone(), loaded, made_up.clone());
     let snapshot = Snapshot::new(settings.clone(), 0, &made_up)
         .map_err(|error| wrong(format!("{error}\n")))?;
     let public = listen::bind(&settings.server).map_err(|error| {
@@ -89,7 +90,7 @@ fn start(sources: &Sources) -> Result<Program, Failure> {
     let metrics = Arc::new(Metrics::new(workers));
     let logs = logs::init(&settings.log, Output::Stdout, metrics.access_log_dropped.clone())
         .map_err(|error| wrong(format!("{error}\n")))?;
-    for warning in &loaded.warnings {
+    for warning in &warnings {
         tracing::warn!("{warning}");
     }
     let control = Builder::new_multi_thread()
@@ -102,7 +103,7 @@ fn start(sources: &Sources) -> Result<Program, Failure> {
     Ok(Program {
         readiness: Arc::new(Readiness::new(&settings.admin.ready_needs)),
         liveness: Arc::new(Liveness::new(workers, Instant::now())),
-        reload: Reload::new(sources.clone(), loaded, made_up),
+        reload,
         app,
         control,
         public,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{HOST, SET_COOKIE, UPGRADE};
-use http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 
@@ -126,6 +126,8 @@ impl Exchange<'_> {
         if switches {
             self.tunnel(&mut response);
         }
+        // The version is one's own between each two neighbours (RFC 9112 §2.3).
+        *response.version_mut() = Version::HTTP_11;
         let cookies = &self.snapshot.site.cookies;
         let headers = response.headers_mut();
         fields::clean_response(headers, &|set_cookie| cookies.set_by(set_cookie), switches);

@@ -1,6 +1,7 @@
 //! Who is let through without a login, and with a token of their own.
 
 use http::{Method, StatusCode};
+use simulator::codescan::Login;
 
 use crate::harness::websocket::WebSocket;
 use crate::harness::wire::get;
@@ -228,12 +229,13 @@ async fn a_client_token_passes_untouched_and_alone() {
 #[tokio::test]
 async fn codescans_word_on_a_token_is_the_last() {
     let stage = Stage::with(pass_tokens).await;
+    stage.codescan.faults(|faults| faults.login = Login::Required);
     let browser_like = [
-        ("authorization", "Bearer squ_old"),
+        ("authorization", "Bearer unknown"),
         ("accept", "text/html"),
         ("sec-fetch-mode", "navigate"),
     ];
-    let answer = stage.client().get_with("/status/401", &browser_like).await;
+    let answer = stage.client().get_with("/api/x", &browser_like).await;
     assert_eq!((answer.status, answer.text().as_str()), (StatusCode::UNAUTHORIZED, ""));
     assert_eq!(answer.header("location"), None);
 }

@@ -1,4 +1,4 @@
-//! Our cookies stay between the browser and us; CodeScan's pass as they are.
+//! Our cookies stay between the browser and us; `CodeScan`'s pass as they are.
 
 use crate::harness::Stage;
 

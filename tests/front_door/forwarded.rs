@@ -1,4 +1,4 @@
-//! What CodeScan is told of the client's way: addresses, scheme, host, request id, trace.
+//! What `CodeScan` is told of the client's way: addresses, scheme, host, request id, trace.
 
 use crate::harness::wire::get;
 use crate::harness::{Settings, Stage};

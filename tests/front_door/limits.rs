@@ -95,7 +95,7 @@ async fn a_body_that_turns_out_too_large_is_a_413() {
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
     let stage = open_to_all(|settings| {
-        settings.text("server.header_timeout", "500ms");
+        settings.text("server.header_timeout", "1s");
     })
     .await;
     let silent = stage.client().open().await;
@@ -113,12 +113,12 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let stage = open_to_all(|settings| {
-        settings.text("server.idle_timeout", "500ms");
-        settings.text("server.header_timeout", "500ms");
+        settings.text("server.idle_timeout", "1s");
+        settings.text("server.header_timeout", "1s");
     })
     .await;
     let mut busy = stage.client().open().await;
-    busy.send(get("/slow?ms=2500", "")).await;
+    busy.send(get("/slow?ms=3000", "")).await;
     let mut upload = stage.client().open().await;
     upload.send(head("POST", "/api/echo", "Content-Length: 2\r\n")).await;
     upload.send("a").await;

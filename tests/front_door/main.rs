@@ -2,6 +2,13 @@
 //!
 //! `harness` sets the stage; each other module tells of one subject.
 
+#![allow(
+    clippy::format_collect,
+    clippy::float_cmp,
+    reason = "what a test writes is short; and what it counts are whole numbers"
+)]
+
+#[allow(dead_code, reason = "the harness is shared, and this is one of its users")]
 mod harness;
 
 mod access;

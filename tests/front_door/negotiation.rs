@@ -5,6 +5,8 @@ use http::{Method, StatusCode};
 use crate::harness::browser::ACCEPT_PAGE;
 use crate::harness::{Answer, Stage};
 
+type Fields = [(&'static str, &'static str)];
+
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     Redirect,
@@ -32,7 +34,7 @@ async fn the_table_of_those_who_need_a_login() {
     let document = ("sec-fetch-dest", "document");
     let form = ("content-type", "application/x-www-form-urlencoded");
     #[rustfmt::skip]
-    let table: [(&str, &[(&str, &str)], Seen); 21] = [
+    let table: [(&str, &Fields, Seen); 21] = [
         ("GET",  &[page, navigate, document], Seen::Redirect),
         ("GET",  &[navigate], Seen::Redirect),
         ("HEAD", &[page], Seen::Redirect),

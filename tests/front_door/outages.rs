@@ -1,4 +1,4 @@
-//! CodeScan is slow, silent, or gone.
+//! `CodeScan` is slow, silent, or gone.
 
 use http::{Method, StatusCode};
 
@@ -22,7 +22,7 @@ async fn codescan_that_does_not_answer_is_a_504() {
 #[tokio::test]
 async fn the_response_timeout_cuts_neither_a_long_upload_nor_a_stream() {
     let stage = Stage::with(|settings| {
-        settings.text("codescan.response_timeout", "300ms");
+        settings.text("codescan.response_timeout", "1s");
     })
     .await;
     let session = stage.session_of("jcitizen").await;
@@ -31,8 +31,8 @@ async fn the_response_timeout_cuts_neither_a_long_upload_nor_a_stream() {
     upload.send(head("POST", "/api/echo", &fields)).await;
     upload.send("a").await;
     let mut stream = session.open().await;
-    stream.send(get("/chunked?n=4&ms=250", &session.lines())).await;
-    // A second goes by: longer than the timeout, for both.
+    stream.send(get("/chunked?n=4&ms=500", &session.lines())).await;
+    // Two seconds go by: longer than the timeout, for both.
     assert_eq!(stream.answer().await.text(), "chunk 1\nchunk 2\nchunk 3\nchunk 4\n");
     upload.send("b").await;
     assert_eq!(upload.answer().await.json()["body"], "ab");

@@ -1,4 +1,4 @@
-//! Connections to CodeScan: kept, encrypted, and what happens to one that went stale.
+//! Connections to `CodeScan`: kept, encrypted, and what happens to one that went stale.
 
 use http::{Method, StatusCode};
 use simulator::codescan::Tls;
@@ -50,10 +50,10 @@ async fn a_bodiless_get_survives_a_connection_that_went_stale() {
     let upstream = Upstream::start().await;
     let stage = before(&upstream).await;
     for method in ["GET", "HEAD", "OPTIONS", "DELETE"] {
-        let (mut wire, mut stale) = warm(&stage, &upstream).await;
+        let (mut wire, mut kept) = warm(&stage, &upstream).await;
         wire.send(head(method, "/again", "")).await;
-        stale.next_head().await.expect("it goes out on the kept connection");
-        drop(stale);
+        kept.next_head().await.expect("it goes out on the kept connection");
+        drop(kept);
         let mut call = upstream.call().await;
         assert!(call.head.starts_with(&format!("{method} /again ")));
         call.answer("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
@@ -71,11 +71,11 @@ async fn what_could_have_been_done_is_not_sent_twice() {
         ("POST", "Content-Length: 2\r\n"),
         ("PUT", "Content-Length: 2\r\n"),
     ] {
-        let (mut wire, mut stale) = warm(&stage, &upstream).await;
+        let (mut wire, mut kept) = warm(&stage, &upstream).await;
         wire.send(head(method, "/once", fields)).await;
         wire.send(if fields.is_empty() { "" } else { "ab" }).await;
-        stale.next_head().await.expect("it goes out on the kept connection");
-        drop(stale);
+        kept.next_head().await.expect("it goes out on the kept connection");
+        drop(kept);
         let answer = wire.answer().await;
         assert_eq!(answer.error_code().as_deref(), Some("upstream_unreachable"), "{method}");
         assert!(upstream.is_left_alone().await, "{method} went out once more");

@@ -168,7 +168,7 @@ impl Browser {
     fn keep_cookies(&mut self, answer: &Answer) {
         for line in answer.set_cookies() {
             let cookie = cookie::Cookie::parse(line.to_owned()).expect("a cookie");
-            let removed = cookie.max_age().is_some_and(|age| age.is_zero());
+            let removed = cookie.max_age().is_some_and(cookie::time::SignedDuration::is_zero);
             if removed {
                 self.cookies.remove(cookie.name());
             } else {

@@ -10,6 +10,12 @@
 //! Everything that the proxy says (log lines, answers) is kept as evidence, together with every
 //! secret that was about, so that `tests/leaks` can look for one in the other afterwards.
 
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    reason = "what a test writes is short, and should be short to read"
+)]
+
 pub mod browser;
 pub mod client;
 pub mod command;
@@ -26,7 +32,6 @@ use simulator::{Bitbucket, BitbucketOptions, Codescan, CodescanOptions, Received
 pub use browser::Browser;
 pub use client::{Answer, Client};
 pub use proxy::{Proxy, Settings};
-pub use wire::Wire;
 
 use evidence::Evidence;
 
@@ -91,7 +96,7 @@ impl Stage {
         Client::new(&self.proxy.origin(), self.evidence.clone())
     }
 
-    /// The last request that reached CodeScan under this path.
+    /// The last request that reached `CodeScan` under this path.
     pub fn received(&self, path: &str) -> Received {
         self.codescan.requests_to(path).pop().unwrap_or_else(|| panic!("nothing came to {path}"))
     }

@@ -74,14 +74,6 @@ impl Call {
         Some(&self.head)
     }
 
-    /// So many bytes of the body.
-    pub async fn body(&mut self, length: usize) -> Vec<u8> {
-        let mut body = vec![0; length];
-        let read = patiently("a body", self.stream.read_exact(&mut body)).await;
-        read.expect("the body comes");
-        body
-    }
-
     pub async fn answer(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.expect("the proxy reads");
     }
