@@ -13,6 +13,7 @@ use super::attempt::{AttemptId, LIFETIME};
 use super::return_to::ReturnTo;
 use super::{SharedSite, Site};
 use crate::bitbucket::{PeopleError, Person, TokenError, TokenSet};
+use crate::config::settings::Bitbucket;
 use crate::secret::Secret;
 use crate::session::id::SessionId;
 use crate::session::{Session, Sessions, Tokens};
@@ -135,11 +136,11 @@ impl Exchanges {
 
     /// The log line names the side at fault and the setting; the page says less.
     fn report(&self, order: &Order, failure: &Failure) {
-        let redirect_url = &order.site.settings.bitbucket.redirect_url;
+        let Bitbucket { redirect_url, client_id, .. } = &order.site.settings.bitbucket;
         let request_id = &order.request_id;
         match failure {
             Failure::Tokens(TokenError::InvalidGrant | TokenError::RedirectMismatch) => {
-                tracing::warn!(request_id, redirect_url, "login failed: {failure}");
+                tracing::warn!(request_id, redirect_url, client_id, "login failed: {failure}");
             }
             Failure::Tokens(TokenError::WrongClient) => {
                 tracing::error!(request_id, "login failed: {failure}");

@@ -203,6 +203,7 @@ async fn the_log_names_what_is_in_use_and_no_secret() {
         let id = page.header("x-request-id").expect("an id");
         let line = stage.proxy.wait_for_log(&[id, "login failed"]).await;
         assert!(line.contains(&stage.proxy.redirect_url()), "{line}");
+        assert!(line.contains(stage.bitbucket.client_id()), "{line}");
         assert!(!line.contains(stage.bitbucket.client_secret()));
     }
 }
