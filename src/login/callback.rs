@@ -166,9 +166,8 @@ impl Site {
         let id = match outcome {
             Outcome::SignedIn(id) => id,
             Outcome::Failed(failure) => {
-                let problem = self.explain(&failure, return_to);
-                let spent = self.cookies.remove(Cookie::Login(&attempt.to_text()));
-                return Reply::problem(problem).with_cookies([spent]);
+                // The login cookie stays, so that a reload is told the same.
+                return Reply::problem(self.explain(&failure, return_to));
             }
         };
         let lifetime = self.settings.session.max_lifetime.as_secs();

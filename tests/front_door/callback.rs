@@ -195,6 +195,21 @@ async fn a_client_that_leaves_during_the_exchange_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_reload_after_a_failure_shows_the_same_failure() {
+    let stage = Stage::set().await;
+    let mut browser = stage.browser();
+    let way_back = browser.go_to_bitbucket_and_agree("/", "jcitizen").await;
+    stage.bitbucket.faults(|it| it.exchange = TokenFault::Html503);
+    for _ in 0..2 {
+        let page = browser.get(&way_back).await;
+        assert_eq!(page.error_code().as_deref(), Some("bitbucket_unreachable"));
+    }
+    assert_eq!(stage.bitbucket.count(Call::TokenExchange), 1);
+    stage.bitbucket.faults(|it| it.exchange = TokenFault::None);
+    assert_eq!(browser.log_in("jcitizen").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn only_a_get_spends_a_code() {
     let stage = Stage::set().await;
     let mut browser = stage.browser();
