@@ -242,7 +242,7 @@ impl Site {
         let sign_in = self.sign_in(return_to);
         let bitbucket = &self.settings.bitbucket;
         match failure {
-            Failure::Overloaded => Problem::overloaded(std::time::Duration::from_secs(5)),
+            Failure::Overloaded => Problem::too_many_logins(std::time::Duration::from_secs(5)),
             Failure::Tokens(TokenError::WrongClient) => {
                 Problem::bitbucket_rejected_client(&bitbucket.client_id, Some(sign_in))
             }

@@ -77,12 +77,17 @@ impl Exchanges {
     /// nothing drops it half-way.
     pub async fn result(&self, order: Order) -> Outcome {
         let cell = self.results.get_with(order.attempt, Arc::default);
-        cell.get_or_init(|| self.run(order)).await.clone()
+        cell.get_or_try_init(|| self.run(order)).await.cloned().unwrap_or_else(Outcome::Failed)
     }
 
-    async fn run(&self, order: Order) -> Outcome {
-        let outcome = self.exchange(&order).await;
-        match outcome {
+    /// An error is not remembered: the code is unspent, and a reload may have better luck.
+    async fn run(&self, order: Order) -> Result<Outcome, Failure> {
+        let turn = tokio::time::timeout(TURN_WITHIN, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            self.report(&order, &Failure::Overloaded);
+            return Err(Failure::Overloaded);
+        };
+        Ok(match self.exchange(&order).await {
             Ok((id, session)) => {
                 let user = session.user().unwrap_or_default();
                 tracing::info!(user, request_id = order.request_id, "signed in");
@@ -93,12 +98,10 @@ impl Exchanges {
                 self.report(&order, &failure);
                 Outcome::Failed(failure)
             }
-        }
+        })
     }
 
     async fn exchange(&self, order: &Order) -> Result<(SessionId, Arc<Session>), Failure> {
-        let turn = tokio::time::timeout(TURN_WITHIN, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(Failure::Overloaded) };
         let bitbucket = &order.site.bitbucket;
         let exchange = bitbucket.exchange(order.code.clone(), order.verifier.clone());
         let tokens = self.timed("exchange", exchange).await?;

@@ -210,6 +210,30 @@ async fn a_reload_after_a_failure_shows_the_same_failure() {
 }
 
 #[tokio::test]
+async fn too_many_exchanges_at_once_are_told_to_wait_and_their_codes_kept() {
+    const AT_A_TIME: usize = 64;
+    let stage = Stage::set().await;
+    stage.bitbucket.faults(|it| it.exchange = TokenFault::Hang);
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..AT_A_TIME {
+        let mut browser = stage.browser();
+        let way_back = browser.go_to_bitbucket_and_agree("/", "asmith").await;
+        crowd.spawn(async move { browser.get(&way_back).await.status });
+    }
+    stage.bitbucket.wait_for(Call::TokenExchange, AT_A_TIME).await;
+    let mut browser = stage.browser();
+    let way_back = browser.go_to_bitbucket_and_agree("/", "jcitizen").await;
+    let page = browser.get(&way_back).await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(page.error_code().as_deref(), Some("overloaded"));
+    assert!(page.header("retry-after").is_some());
+    assert!(page.text().contains("Bitbucket"), "who is slow: {}", page.text());
+    stage.bitbucket.faults(|it| it.exchange = TokenFault::None);
+    assert!(crowd.join_all().await.iter().all(|status| *status == StatusCode::FOUND));
+    assert_eq!(browser.get(&way_back).await.status, StatusCode::FOUND, "a reload, as advised");
+}
+
+#[tokio::test]
 async fn only_a_get_spends_a_code() {
     let stage = Stage::set().await;
     let mut browser = stage.browser();

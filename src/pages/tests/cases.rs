@@ -229,6 +229,13 @@ fn request_cases() -> Vec<Case> {
             &["codescan.max_connections"],
         ),
         case(
+            "too-many-logins",
+            Problem::too_many_logins(soon),
+            "overloaded",
+            503,
+            &["bitbucket.timeout"],
+        ),
+        case(
             "store",
             Problem::session_store_unavailable(soon),
             "session_store_unavailable",
