@@ -275,8 +275,9 @@ async fn a_state_of_ours_with_neither_code_nor_error_is_invalid() {
 #[tokio::test]
 async fn somebody_who_is_signed_in_just_goes_on() {
     let stage = Stage::set().await;
-    let table: [(&str, Spoil, &str); 3] = [
+    let table: [(&str, Spoil, &str); 4] = [
         ("no login cookie", |browser, back| without_attempt(browser, back), "/there"),
+        ("wrong login cookie", |browser, back| with_cookie(browser, back, "A"), "/there"),
         ("state changed", |_, back| changed(back), "/"),
         ("denied", |_, back| denied(back), "/there"),
     ];
