@@ -92,9 +92,19 @@ async fn another_host_is_left_for_the_public_one_first() {
 }
 
 #[tokio::test]
+async fn a_sign_in_link_at_another_host_leads_to_the_public_one_too() {
+    let stage = Stage::set().await;
+    let mut browser = stage.browser().at_host("codescan:9000");
+    let moved = browser.get(&format!("{AUTHORIZE}?rd=/projects%3Fid%3Da")).await;
+    let start = format!("{}{AUTHORIZE}?rd=/projects%3Fid%3Da", stage.proxy.public_url());
+    assert_eq!(moved.location(), start);
+    assert_eq!(browser.cookies_named("codescan_login_"), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_front_that_changes_the_host_makes_no_circle() {
     let stage = Stage::set().await;
-    for target in ["/projects"] {
+    for target in ["/projects", "/_codescan/oauth2/authorize?rd=/projects"] {
         // To the browser it is the public host; the front tells us another.
         let mut browser = stage.browser().at_host("internal:8080");
         let moved = browser.get(target).await;
