@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::config::public_url::PublicUrl;
@@ -40,12 +41,13 @@ impl ReturnTo {
         if url.origin() != base.origin() || url.path().starts_with("//") {
             return None;
         }
-        let place = below(url.path(), public_url.prefix())?;
+        // CodeScan reads escapes, so what stands for its login page is told by the decoded path.
+        let place = percent_decode_str(below(url.path(), public_url.prefix())?).decode_utf8_lossy();
         if place == "/sessions/new" {
             let (_, inner) = url.query_pairs().find(|(name, _)| name == "return_to")?;
             return Self::judge(&inner, public_url, depth + 1);
         }
-        if is_never_a_destination(place, url.query()) {
+        if is_never_a_destination(&place, url.query()) {
             return None;
         }
         Self::bounded(&url)

@@ -60,6 +60,8 @@ async fn codescans_login_page_stands_for_where_it_leads() {
         ("/sessions/new?other=1", "/"),
         ("/sessions/logout", "/"),
         ("/sessions/init/github", "/"),
+        ("/%73essions/new?return_to=%2Fprojects", "/projects"),
+        ("/%73essions/logout", "/"),
         ("/x/../sessions/logout", "/"),
         ("/_codescan/oauth2/authorize?rd=/sessions/logout", "/"),
     ] {
