@@ -28,10 +28,11 @@ impl ReturnTo {
 
     /// `depth` bounds `/sessions/new?return_to=/sessions/new?…`.
     fn judge(wanted: &str, public_url: &PublicUrl, depth: u8) -> Option<Self> {
-        // Only a path is a place of ours; browsers drop tabs and line ends and read `\` as `/`,
-        // so nothing that holds one is worth resolving.
-        let odd = |c: char| c.is_control() || c == '\\' || c.is_whitespace();
-        if !wanted.starts_with('/') || wanted.contains(odd) || depth > 2 {
+        // Only a path is a place of ours; browsers drop tabs and line ends and read `\` before
+        // the query as `/`, so nothing that holds one is worth resolving.
+        let odd = |c: char| c.is_control() || c.is_whitespace();
+        let path = wanted.split(['?', '#']).next().unwrap_or_default();
+        if !path.starts_with('/') || path.contains('\\') || wanted.contains(odd) || depth > 2 {
             return None;
         }
         let base = Url::parse(public_url.origin()).ok()?;

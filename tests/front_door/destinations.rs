@@ -20,6 +20,7 @@ async fn people_arrive_where_they_were_going() {
         "/",
         "/project/overview?id=crm&tab=a%20b&x=%2F%2Fevil.example",
         "/a/b;c=d/%C3%BC?q=https://elsewhere.example/#/no",
+        "/dashboard?regex=a\\.b%5Cc&list[]=1&{x}|y^z",
         "/_codescan/analysis/reports/7?format=pdf",
         "/sessionsx?y",
     ] {
