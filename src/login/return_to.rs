@@ -5,6 +5,7 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::callback::{self, Share};
 use crate::config::public_url::PublicUrl;
 
 /// Bytes of a destination with its query; a longer one is cut to its path.
@@ -92,15 +93,10 @@ fn is_never_a_destination(place: &str, query: Option<&str>) -> bool {
     let own = match place.strip_prefix("/_codescan/oauth2/") {
         Some("logout" | "userinfo" | "auth") => true,
         // With a query it is CodeScan's own callback, which is worth going on to.
-        Some("authorize") => query.is_none_or(|query| query.is_empty() || is_ours(query)),
+        Some("authorize") => callback::share(query.unwrap_or_default()) != Share::Theirs,
         _ => false,
     };
     sessions || own
-}
-
-fn is_ours(query: &str) -> bool {
-    url::form_urlencoded::parse(query.as_bytes())
-        .any(|(name, value)| name == "rd" || (name == "state" && value.starts_with("cop1.")))
 }
 
 #[cfg(test)]

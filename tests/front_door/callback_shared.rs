@@ -5,12 +5,14 @@ use simulator::bitbucket::Call;
 
 use crate::harness::{AUTHORIZE, Stage};
 
-const THEIRS: [&str; 6] = [
+const THEIRS: [&str; 8] = [
     "code=abc&state=xyz%2B-._~&x=%41%c3%bc",
     "code=abc",
     "error=access_denied&state=xyz",
     "state=cop1",
+    "state=cop1.no+base64url&code=a",
     "state=COP1.abc&code=a",
+    "rd=/a&code=b",
     "unknown",
 ];
 
