@@ -122,12 +122,12 @@ impl Exchanges {
         person: Option<Person>,
         tokens: Tokens,
     ) -> (SessionId, Arc<Session>) {
-        let per_person = order.site.settings.session.per_person;
-        let made = self.sessions.create(person, tokens, per_person, Instant::now());
+        // First, so that it takes nobody's place among those that a person may hold.
         if let Some(old) = &order.replaces {
             self.sessions.end(old);
         }
-        made
+        let per_person = order.site.settings.session.per_person;
+        self.sessions.create(person, tokens, per_person, Instant::now())
     }
 
     async fn timed<T>(&self, call: &'static str, asked: impl Future<Output = T>) -> T {

@@ -108,6 +108,20 @@ async fn nobody_can_choose_the_session_that_a_login_makes() {
 }
 
 #[tokio::test]
+async fn a_login_ends_no_session_of_the_same_person_elsewhere() {
+    let stage = Stage::with(|settings| {
+        settings.set("session.per_person", "2");
+    })
+    .await;
+    let mut elsewhere = stage.logged_in("jcitizen").await;
+    let mut here = stage.logged_in("jcitizen").await;
+    here.log_in_at(AUTHORIZE, "jcitizen").await;
+    for browser in [&mut elsewhere, &mut here] {
+        assert_eq!(user_of(browser).await, Some("jcitizen".into()));
+    }
+}
+
+#[tokio::test]
 async fn logins_are_counted() {
     let stage = Stage::set().await;
     stage.logged_in("jcitizen").await;
