@@ -259,7 +259,7 @@ impl Site {
             }
             Failure::Tokens(TokenError::Refused { .. } | TokenError::Nonsense(_))
             | Failure::Person(PeopleError::DeadToken | PeopleError::Nonsense(_)) => {
-                let odd = BitbucketFault::UnexpectedAnswer(StatusCode::OK);
+                let odd = BitbucketFault::UnexpectedAnswer(None);
                 Problem::bitbucket_unreachable(odd, None, Some(sign_in))
             }
         }
@@ -278,10 +278,10 @@ fn fault(cause: &Cause) -> BitbucketFault {
             BitbucketFault::ServerError(*status)
         }
         Cause::Status { status, .. } | Cause::Redirect { status, .. } => {
-            BitbucketFault::UnexpectedAnswer(*status)
+            BitbucketFault::UnexpectedAnswer(Some(*status))
         }
         Cause::NotHttp | Cause::TooLarge | Cause::NotJson { .. } | Cause::NotRunning { .. } => {
-            BitbucketFault::UnexpectedAnswer(StatusCode::OK)
+            BitbucketFault::UnexpectedAnswer(None)
         }
     }
 }

@@ -144,6 +144,7 @@ fn is_told(page: &Answer, name: &str, code: &str, words: &[&str]) {
     for word in words {
         assert!(page.text().contains(word), "{name}: no {word} in {}", page.text());
     }
+    assert!(!page.text().contains("<code>200</code>"), "{name}: a fault of no status");
     assert!(page.link().ends_with("?rd=/there"), "{name}: {}", page.link());
     assert!(page.text().contains(page.header("x-request-id").expect("an id")), "{name}");
 }

@@ -177,8 +177,13 @@ fn bitbucket_cases() -> Vec<Case> {
         ),
         unreachable(
             "bitbucket-odd-answer",
-            BitbucketFault::UnexpectedAnswer(StatusCode::OK),
+            BitbucketFault::UnexpectedAnswer(None),
             &["bitbucket.token_url", "7.20"],
+        ),
+        unreachable(
+            "bitbucket-odd-status",
+            BitbucketFault::UnexpectedAnswer(Some(StatusCode::NOT_FOUND)),
+            &["404", "bitbucket.token_url", "7.20"],
         ),
         case(
             "bitbucket-in-session",
