@@ -123,6 +123,15 @@ async fn having_seen_the_page_counts() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_to_be_signed_out_who_is_not() {
+    let stage = Stage::set().await;
+    let mut browser = stage.logged_in("jcitizen").await;
+    let page = browser.get(&format!("{LOGOUT}?done")).await;
+    assert!(page.text().contains("You are signed in as"), "{}", page.text());
+    assert!(is_signed_in(&browser).await);
+}
+
+#[tokio::test]
 async fn only_a_page_that_is_seen_counts_as_seen() {
     let stage = Stage::set().await;
     let mut browser = stage.logged_in("jcitizen").await;
