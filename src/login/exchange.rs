@@ -30,10 +30,22 @@ const REMEMBERED: u64 = 10_000;
 
 /// The exchanges of this process.
 pub struct Exchanges {
-    results: moka::sync::Cache<AttemptId, Arc<OnceCell<Outcome>>>,
+    results: Results,
     turns: Semaphore,
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
+}
+
+type Results = moka::sync::Cache<AttemptId, Arc<OnceCell<Outcome>>>;
+
+fn results() -> Results {
+    moka::sync::Cache::builder()
+        .max_capacity(REMEMBERED)
+        // The default policy refuses new keys when full: a second callback would spend the code
+        // again, which can cost the person the tokens of the first (RFC 6749 §4.1.2).
+        .eviction_policy(moka::policy::EvictionPolicy::lru())
+        .time_to_live(LIFETIME)
+        .build()
 }
 
 /// How an exchange ended.
@@ -68,9 +80,7 @@ pub struct Order {
 
 impl Exchanges {
     pub fn new(sessions: Arc<Sessions>, metrics: Arc<Metrics>) -> Self {
-        let results =
-            moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(LIFETIME).build();
-        Self { results, turns: Semaphore::new(AT_A_TIME), sessions, metrics }
+        Self { results: results(), turns: Semaphore::new(AT_A_TIME), sessions, metrics }
     }
 
     /// The result of the attempt, made if nobody has yet. Runs on the control runtime, where
@@ -160,5 +170,32 @@ async fn revoke(site: &Site, tokens: &TokenSet) {
     let revoked = site.bitbucket.revoke(&tokens.access_token, tokens.refresh_token.as_ref()).await;
     if let Err(error) = revoked {
         tracing::warn!("tokens of a failed login could not be revoked: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(number: u64) -> AttemptId {
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let id = URL_SAFE_NO_PAD.encode(u128::from(number).to_be_bytes());
+        AttemptId::from_text(&id).expect("16 bytes")
+    }
+
+    #[test]
+    fn a_fresh_attempt_is_remembered_however_many_there_were() {
+        let results = results();
+        for number in 0..2 * REMEMBERED {
+            results.get_with(attempt(number), Arc::default);
+            // As if strangers came back again and again with theirs.
+            results.get(&attempt(number / 2));
+        }
+        results.run_pending_tasks();
+        for number in 2 * REMEMBERED - 100..2 * REMEMBERED {
+            assert!(results.contains_key(&attempt(number)), "{number}");
+        }
+        assert!(results.entry_count() <= REMEMBERED);
     }
 }
