@@ -31,7 +31,7 @@ impl Site {
         sessions: &Sessions,
     ) -> (Reply, Option<Arc<Session>>) {
         match *method {
-            Method::GET | Method::HEAD if query == "done" => {
+            Method::GET | Method::HEAD if query == "done" && session.is_none() => {
                 (self.signed_out(&ReturnTo::home(self.public_url())), None)
             }
             Method::GET | Method::HEAD => (self.logout_question(session.as_deref()), None),

@@ -177,8 +177,13 @@ fn bitbucket_cases() -> Vec<Case> {
         ),
         unreachable(
             "bitbucket-odd-answer",
-            BitbucketFault::UnexpectedAnswer(StatusCode::OK),
+            BitbucketFault::UnexpectedAnswer(None),
             &["bitbucket.token_url", "7.20"],
+        ),
+        unreachable(
+            "bitbucket-odd-status",
+            BitbucketFault::UnexpectedAnswer(Some(StatusCode::NOT_FOUND)),
+            &["404", "bitbucket.token_url", "7.20"],
         ),
         case(
             "bitbucket-in-session",
@@ -227,6 +232,13 @@ fn request_cases() -> Vec<Case> {
             "overloaded",
             503,
             &["codescan.max_connections"],
+        ),
+        case(
+            "too-many-logins",
+            Problem::too_many_logins(soon),
+            "overloaded",
+            503,
+            &["bitbucket.timeout"],
         ),
         case(
             "store",

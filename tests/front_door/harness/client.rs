@@ -187,6 +187,19 @@ impl Answer {
         Some(after.split_once('<')?.0.to_owned())
     }
 
+    /// The cookie of this name that the answer sets or removes, with its attributes.
+    pub fn sets(&self, name: &str) -> Option<cookie::Cookie<'_>> {
+        let cookies = self.set_cookies().into_iter().map(cookie::Cookie::parse);
+        cookies.map(|cookie| cookie.expect("a cookie")).find(|cookie| cookie.name() == name)
+    }
+
+    /// Where the one link of a page of ours leads.
+    pub fn link(&self) -> String {
+        let text = self.text();
+        let (_, after) = text.split_once("<a class=\"button\" href=\"").expect("a link");
+        after.split_once('"').expect("its end").0.replace("&#38;", "&")
+    }
+
     /// What is kept to look for secrets in. Cookies belong to the browser, which they are set in.
     fn as_evidence(&self) -> Vec<u8> {
         let mut bytes = format!("{}\n", self.status).into_bytes();

@@ -35,6 +35,11 @@ pub use proxy::{Proxy, Settings};
 
 use evidence::Evidence;
 
+/// Where logins begin and come back to, and where they end.
+pub const AUTHORIZE: &str = "/_codescan/oauth2/authorize";
+pub const LOGOUT: &str = "/_codescan/oauth2/logout";
+pub const USERINFO: &str = "/_codescan/oauth2/userinfo";
+
 /// How long a test waits for something that should happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -66,6 +71,15 @@ impl Stage {
         let bitbucket = Bitbucket::start(bitbucket).await.expect("the Bitbucket simulator starts");
         codescan.bitbucket = Some(bitbucket.clone());
         let codescan = Codescan::start(codescan).await.expect("the upstream starts");
+        Self::around(bitbucket, codescan, change).await
+    }
+
+    /// With servers that run, so that the settings can tell of them.
+    pub async fn around(
+        bitbucket: Bitbucket,
+        codescan: Codescan,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let evidence = Evidence::new();
         let mut settings = Settings::between(&bitbucket, &codescan);
         change(&mut settings);
@@ -99,6 +113,19 @@ impl Stage {
     /// The last request that reached `CodeScan` under this path.
     pub fn received(&self, path: &str) -> Received {
         self.codescan.requests_to(path).pop().unwrap_or_else(|| panic!("nothing came to {path}"))
+    }
+
+    /// Starts the proxy again, at the same place and with some settings changed.
+    pub async fn restart_proxy(&mut self, change: impl FnOnce(&mut Settings)) {
+        self.proxy.restart(&self.evidence, change).await;
+    }
+
+    /// A metric, its name without `codescan_oauth_proxy_` and with its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.admin("/metrics").await.text();
+        let prefix = format!("codescan_oauth_proxy_{name} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
+        value.unwrap_or_else(|| panic!("no metric {name}")).parse().expect("a number")
     }
 
     /// Asks the admin listener.

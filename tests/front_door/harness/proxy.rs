@@ -1,9 +1,10 @@
 //! The real binary, as a process of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -72,19 +73,21 @@ impl Settings {
             let (its_section, name) = key.split_once('.').expect("section.key");
             if its_section != section {
                 section = its_section;
-                file.push_str(&format!("[{section}]\n"));
+                writeln!(file, "[{section}]").expect("text grows");
             }
-            file.push_str(&format!("{name} = {value}\n"));
+            writeln!(file, "{name} = {value}").expect("text grows");
         }
         if !self.headers.is_empty() {
             file.push_str("[codescan.headers]\n");
             for (name, value) in &self.headers {
-                file.push_str(&format!("\"{name}\" = \"{value}\"\n"));
+                writeln!(file, "\"{name}\" = \"{value}\"").expect("text grows");
             }
         }
         file
     }
 }
+
+const SETTINGS: &str = "settings.toml";
 
 /// A running proxy. Ends with the test.
 pub struct Proxy {
@@ -110,24 +113,22 @@ impl Proxy {
         settings.text("admin.listen", &format!("127.0.0.1:{admin_port}"));
         let public_url = settings.values["server.public_url"].trim_matches('"').to_owned();
         let folder = tempfile::tempdir().expect("a folder for settings");
-        let file = folder.path().join("settings.toml");
+        let file = folder.path().join(SETTINGS);
         fs::write(&file, settings.toml()).expect("settings are written");
-        let (log, output) = evidence.log_file(&format!("proxy-{port}.log"));
-        let errors = output.try_clone().expect("one file for both outputs");
-        let child = Command::new(env!("CARGO_BIN_EXE_codescan-oauth-proxy"))
-            .arg("--config")
-            .arg(&file)
-            .env_remove("HTTPS_PROXY")
-            .env_remove("HTTP_PROXY")
-            .envs(settings.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .expect("the proxy starts");
+        let (log, _) = evidence.log_file(&format!("proxy-{port}.log"));
+        let child = spawn(&settings, &file, &log);
         let mut proxy = Self { child, port, admin_port, public_url, log, folder, settings };
         proxy.wait_until_live(evidence).await;
         proxy
+    }
+
+    /// Ends it, and starts it again at the same place with some settings changed.
+    pub async fn restart(&mut self, evidence: &Evidence, change: impl FnOnce(&mut Settings)) {
+        self.signal("TERM");
+        self.ended().await;
+        self.rewrite_settings(change);
+        self.child = spawn(&self.settings, &self.settings_file(), &self.log);
+        self.wait_until_live(evidence).await;
     }
 
     async fn wait_until_live(&mut self, evidence: &Evidence) {
@@ -173,7 +174,7 @@ impl Proxy {
     }
 
     pub fn settings_file(&self) -> PathBuf {
-        self.folder.path().join("settings.toml")
+        self.folder.path().join(SETTINGS)
     }
 
     /// Writes other settings into its file, in one stroke as a tool would, and leaves it to see.
@@ -249,6 +250,22 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(settings: &Settings, file: &Path, log: &Path) -> Child {
+    let output = fs::OpenOptions::new().append(true).open(log).expect("the log opens");
+    let errors = output.try_clone().expect("one file for both outputs");
+    Command::new(env!("CARGO_BIN_EXE_codescan-oauth-proxy"))
+        .arg("--config")
+        .arg(file)
+        .env_remove("HTTPS_PROXY")
+        .env_remove("HTTP_PROXY")
+        .envs(settings.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()
+        .expect("the proxy starts")
 }
 
 /// A port that nobody had a moment ago and that was not given out before, below those that the
