@@ -38,8 +38,8 @@ impl Problem {
         Self::new(Code::Overloaded, "Too many requests at once", message.into())
             .advise("Wait a few seconds, then reload this page.")
             .tell_administrator(
-                "When CodeScan is slow, requests pile up before it. `codescan.max_connections` \
-                 bounds how many it gets at a time.",
+                "When CodeScan is slow, requests pile up before it; `/metrics` on `admin.listen` \
+                 shows how many are under way.",
             )
             .wait(retry_after)
     }
@@ -118,8 +118,8 @@ impl Problem {
     pub fn not_found() -> Self {
         let message = "There is nothing at this address.";
         Self::new(Code::NotFound, "Not found", message.into()).tell_administrator(
-            "`/_codescan/oauth2/auth` answers only on `server.auth_listen`, so that no page's \
-             script can read a token.",
+            "`/_codescan/oauth2/auth` is kept free on `server.listen` for good, so that no page's \
+             script can ever read a token there.",
         )
     }
 

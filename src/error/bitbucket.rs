@@ -152,8 +152,7 @@ impl Problem {
     }
 }
 
-const EXACT_CAUSE: &str = "The log line with this request id has the exact cause, and \
-                           `codescan-oauth-proxy doctor` tries each call.";
+const EXACT_CAUSE: &str = "The log line with this request id has the exact cause.";
 const APPLICATION_LINKS: &str = "In Bitbucket, open Administration › Applications › Application links and the link of \
      CodeScan. Copy its Client ID to `bitbucket.client_id` and its Client Secret to \
      `bitbucket.client_secret` (or into the file that `bitbucket.client_secret_file` names).";

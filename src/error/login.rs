@@ -90,8 +90,8 @@ impl Problem {
                        for ever.";
         cookie_lost("Signed in, but the session is not there", message, public_url, sign_in)
             .tell_administrator(
-                "With several replicas and `session.store` set to `memory`, each knows only the \
-                 sessions it made: use a store that they share, or a single replica.",
+                "Several replicas do not know each other's sessions, and a restart ends all: run a \
+                 single replica.",
             )
     }
 }

@@ -58,6 +58,25 @@ fn each_page_says_what_happened_which_setting_is_at_fault_and_what_to_do() {
     }
 }
 
+/// Situations that nothing leads to yet: their settings are still to come.
+const NOT_YET: [&str; 3] = ["not-let-in", "no-longer-let-in", "store"];
+
+#[test]
+fn each_setting_that_a_page_names_is_one_that_there_is() {
+    let sections = crate::config::keys::sections();
+    for Case { name, problem, .. } in every_case() {
+        let page = html(&problem);
+        let names = page.split("<code>").skip(1).filter_map(|rest| rest.split("</code>").next());
+        let is_setting = |name: &&str| {
+            let section = name.split_once('.').map(|(section, _)| section);
+            section.is_some_and(|section| sections.contains(&section))
+        };
+        let unknown = |name: &&str| crate::config::keys::by_path(name).is_none();
+        let unknown: Vec<_> = names.filter(is_setting).filter(unknown).collect();
+        assert_eq!(unknown.is_empty(), !NOT_YET.contains(&name), "{name}: {unknown:?}");
+    }
+}
+
 #[test]
 fn every_code_is_in_the_table() {
     let cases = every_case();

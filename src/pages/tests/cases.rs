@@ -146,7 +146,7 @@ fn lost_login_cases() -> Vec<Case> {
             Problem::session_cookie_lost(&public_url(), sign_in()),
             "cookie_lost",
             400,
-            &["server.public_url", "session.store", "replicas", SIGN_IN_LINK],
+            &["server.public_url", "single replica", SIGN_IN_LINK],
         ),
     ]
 }
@@ -226,13 +226,7 @@ fn request_cases() -> Vec<Case> {
             504,
             &["codescan.response_timeout"],
         ),
-        case(
-            "overloaded",
-            Problem::overloaded(soon),
-            "overloaded",
-            503,
-            &["codescan.max_connections"],
-        ),
+        case("overloaded", Problem::overloaded(soon), "overloaded", 503, &["admin.listen"]),
         case(
             "too-many-logins",
             Problem::too_many_logins(soon),
@@ -268,7 +262,7 @@ fn request_cases() -> Vec<Case> {
             405,
             &["GET, HEAD, POST"],
         ),
-        case("not-found", Problem::not_found(), "not_found", 404, &["server.auth_listen"]),
+        case("not-found", Problem::not_found(), "not_found", 404, &["/_codescan/oauth2/auth"]),
         case(
             "invalid-request",
             Problem::invalid_request("The answer of Bitbucket holds neither a code nor an error."),
