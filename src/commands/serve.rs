@@ -81,7 +81,7 @@ fn start(sources: &Sources) -> Result<Program, Failure> {
     let snapshot = Snapshot::new(settings.clone(), 0, &made_up)
         .map_err(|error| wrong(format!("{error}\n")))?;
     let public = listen::bind(&settings.server).map_err(|error| {
-        cannot_bind("server.listen", &format!("{:?}", settings.server.listen), &error)
+        cannot_bind("server.listen", &settings.server.listen.to_string(), &error)
     })?;
     let admin = listen::bind_tcp(settings.admin.listen)
         .map_err(|error| cannot_bind("admin.listen", &settings.admin.listen.to_string(), &error))?;

@@ -59,6 +59,16 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+/// As it is written in the settings.
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// Peers whose `X-Forwarded-For`, `X-Request-Id` and `traceparent` are believed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies {

@@ -112,10 +112,12 @@ async fn an_address_in_use_ends_it_with_69_and_the_settings_name() {
         let mut settings = Settings::between(&stage.bitbucket, &stage.codescan);
         settings.text("server.public_url", "http://codescan.example");
         settings.text("server.listen", "127.0.0.1:0").text("admin.listen", "127.0.0.1:0");
-        settings.text(key, origin.trim_start_matches("http://"));
+        let address = origin.trim_start_matches("http://");
+        settings.text(key, address);
         let ended = run(&settings, &["serve"]);
         assert_eq!(ended.code, Some(69), "{}", ended.stderr);
-        assert!(ended.stderr.contains(key), "{}", ended.stderr);
+        let begins = format!("{key}: cannot listen on {address}: ");
+        assert!(ended.stderr.contains(&begins), "{}", ended.stderr);
     };
     taken("server.listen", stage.proxy.origin());
     taken("admin.listen", stage.proxy.admin_origin());
