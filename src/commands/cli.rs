@@ -28,7 +28,7 @@ Flags:
   -h, --help               print this
   -V, --version            print the version
 
-Every setting is also an environment variable: CODESCAN_PROXY_SERVER_PUBLIC_URL.
+Every setting but [codescan.headers] is also a variable: CODESCAN_PROXY_SERVER_PUBLIC_URL.
 Precedence: --set, environment, file, default.
 ";
 
