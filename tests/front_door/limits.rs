@@ -87,8 +87,8 @@ async fn a_body_that_turns_out_too_large_is_a_413() {
     }
     assert_eq!(wire.answer().await.error_code().as_deref(), Some("body_too_large"));
     stage.codescan.wait_for_open_requests(0).await;
-    let arrived = stage.received("/api/ce/submit");
-    assert_eq!(arrived.body_sha256, None, "what CodeScan got never looks whole");
+    let arrived = stage.codescan.requests_to("/api/ce/submit");
+    assert!(arrived.iter().all(|it| it.body_sha256.is_none()), "what arrived never looks whole");
 }
 
 #[tokio::test]
@@ -252,4 +252,14 @@ async fn codings_that_only_look_like_chunked_end_nothing_early() {
         let answer = wire.answer().await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{coding:?}");
     }
+}
+
+#[tokio::test]
+async fn bytes_behind_a_request_of_http_1_0_are_not_another() {
+    let stage = open_to_all(|_| {}).await;
+    let smuggled = get("/api/smuggled", "");
+    let request = format!("POST /api/x HTTP/1.0\r\nHost: h\r\n\r\n{smuggled}");
+    let answer = said_to(&stage, request).await;
+    assert_eq!(answer.matches("HTTP/1.1 ").count() + answer.matches("HTTP/1.0 ").count(), 1);
+    assert_eq!(stage.codescan.requests_to("/api/smuggled").len(), 0);
 }
