@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use simulator::{Bitbucket, Codescan};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -94,12 +95,14 @@ pub struct Proxy {
     log: PathBuf,
     folder: TempDir,
     settings: Settings,
+    _places: [Place; 2],
 }
 
 impl Proxy {
     /// Starts it and waits until it is ready.
     pub async fn start(mut settings: Settings, evidence: &Evidence) -> Self {
-        let (port, admin_port) = (free_port(), free_port());
+        let places = [Place::reserve(), Place::reserve()];
+        let (port, admin_port) = (places[0].port(), places[1].port());
         if !settings.has("server.listen") {
             settings.text("server.listen", &format!("127.0.0.1:{port}"));
         }
@@ -124,7 +127,8 @@ impl Proxy {
             .stderr(errors)
             .spawn()
             .expect("the proxy starts");
-        let mut proxy = Self { child, port, admin_port, public_url, log, folder, settings };
+        let mut proxy =
+            Self { child, port, admin_port, public_url, log, folder, settings, _places: places };
         proxy.wait_until_live(evidence).await;
         proxy
     }
@@ -250,8 +254,21 @@ impl Drop for Proxy {
     }
 }
 
-/// A port that nobody had a moment ago.
-pub fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("an address").port()
+/// A port that stays ours: bound, so that the system gives it to nobody else, and not listening,
+/// so that the proxy can.
+struct Place(Socket);
+
+impl Place {
+    fn reserve() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_reuse_address(true).expect("an option that every system has");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).expect("a free port");
+        Self(socket)
+    }
+
+    fn port(&self) -> u16 {
+        let address = self.0.local_addr().ok().and_then(|address| address.as_socket());
+        address.expect("an address").port()
+    }
 }
