@@ -23,34 +23,41 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub struct Reload {
     sources: Sources,
     current: Loaded,
+    /// How the files looked before they were read, so that no change in between is missed.
+    seen: Vec<Look>,
     made_up: CookieSecret,
     version: u64,
 }
 
 impl Reload {
+    /// To be called at once after the settings were loaded.
     pub fn new(sources: Sources, current: Loaded, made_up: CookieSecret) -> Self {
-        Self { sources, current, made_up, version: 0 }
+        let seen = looks(&current.watched_files);
+        Self { sources, current, seen, made_up, version: 0 }
     }
 
-    /// Runs on the control runtime for as long as it lives.
-    pub async fn run(mut self, app: Arc<App>, level: LevelControl) {
-        let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
-        let mut seen = looks(&self.current.watched_files);
-        loop {
-            tokio::select! {
-                _ = hangups.recv() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {
-                    if looks(&self.current.watched_files) == seen {
-                        continue;
+    /// Runs on the control runtime for as long as it lives. SIGHUP, which would end the program,
+    /// is taken from the call on, not from the first poll.
+    pub fn run(mut self, app: Arc<App>, level: LevelControl) -> impl Future<Output = ()> {
+        let hangups = signal(SignalKind::hangup());
+        async move {
+            let Ok(mut hangups) = hangups else { return };
+            loop {
+                tokio::select! {
+                    _ = hangups.recv() => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => {
+                        if looks(&self.current.watched_files) == self.seen {
+                            continue;
+                        }
                     }
                 }
+                self.read_again(&app, &level);
             }
-            self.read_again(&app, &level);
-            seen = looks(&self.current.watched_files);
         }
     }
 
     fn read_again(&mut self, app: &App, level: &LevelControl) {
+        self.seen = looks(&self.current.watched_files);
         let loaded = match config::load(&self.sources) {
             Ok(loaded) => loaded,
             Err(faults) => {
@@ -59,6 +66,8 @@ impl Reload {
                 return;
             }
         };
+        let seen_anew = (loaded.watched_files != self.current.watched_files)
+            .then(|| looks(&loaded.watched_files));
         let settings = loaded.settings.clone();
         let snapshot = match Snapshot::new(settings, self.version + 1, &self.made_up) {
             Ok(snapshot) => snapshot,
@@ -67,6 +76,9 @@ impl Reload {
                 return;
             }
         };
+        if let Some(seen) = seen_anew {
+            self.seen = seen;
+        }
         self.put_in_force(loaded, snapshot, app, level);
     }
 

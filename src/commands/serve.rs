@@ -75,8 +75,9 @@ struct Program {
 fn start(sources: &Sources) -> Result<Program, Failure> {
     let wrong = |why: String| Failure(why, check::WRONG_SETTINGS);
     let loaded = config::load(sources).map_err(|faults| wrong(check::explain(&faults)))?;
-    let settings = loaded.settings.clone();
+    let (settings, warnings) = (loaded.settings.clone(), loaded.warnings.clone());
     let made_up = CookieSecret::new(seal::random());
+    let reload = Reload::new(sources.clone(), loaded, made_up.clone());
     let snapshot = Snapshot::new(settings.clone(), 0, &made_up)
         .map_err(|error| wrong(format!("{error}\n")))?;
     let public = listen::bind(&settings.server).map_err(|error| {
@@ -89,7 +90,7 @@ fn start(sources: &Sources) -> Result<Program, Failure> {
     let metrics = Arc::new(Metrics::new(workers));
     let logs = logs::init(&settings.log, Output::Stdout, metrics.access_log_dropped.clone())
         .map_err(|error| wrong(format!("{error}\n")))?;
-    for warning in &loaded.warnings {
+    for warning in &warnings {
         tracing::warn!("{warning}");
     }
     let control = Builder::new_multi_thread()
@@ -102,7 +103,7 @@ fn start(sources: &Sources) -> Result<Program, Failure> {
     Ok(Program {
         readiness: Arc::new(Readiness::new(&settings.admin.ready_needs)),
         liveness: Arc::new(Liveness::new(workers, Instant::now())),
-        reload: Reload::new(sources.clone(), loaded, made_up),
+        reload,
         app,
         control,
         public,
@@ -164,10 +165,12 @@ impl Program {
             };
             watch::start(&app, &readiness);
             tokio::spawn(reload.run(Arc::clone(&app), logs.level()));
+            // Whoever is told that it listens may tell it to stop.
+            let told = told_to_stop();
             readiness.listening();
             tracing::info!(address = public.address(), "listening");
             drop(public);
-            serve_until_told(&app, &readiness, &drain_control, &mut deaths).await
+            serve_until_told(told, &app, &readiness, &drain_control, &mut deaths).await
         });
         // What still runs there is a call to Bitbucket that nobody waits for.
         control.shutdown_timeout(Duration::from_millis(100));
@@ -196,13 +199,14 @@ impl Program {
 /// Serves until a signal, then drains: unready first, while still serving, then no new
 /// connections, then what is under way, all within `server.drain_timeout`.
 async fn serve_until_told(
+    told: impl Future<Output = ()>,
     app: &App,
     readiness: &Readiness,
     drain: &DrainControl,
     deaths: &mut mpsc::UnboundedReceiver<usize>,
 ) -> u8 {
     tokio::select! {
-        () = told_to_stop() => {}
+        () = told => {}
         _ = deaths.recv() => {
             tracing::error!("a worker died; the program ends, to be started again");
             return BROKEN;
@@ -228,15 +232,15 @@ async fn serve_until_told(
     0
 }
 
-async fn told_to_stop() {
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// Takes the signals from the call on, not from the first poll.
+fn told_to_stop() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut term), Ok(mut int)) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
     }
 }
 

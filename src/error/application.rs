@@ -44,6 +44,19 @@ impl Problem {
             .wait(retry_after)
     }
 
+    /// More logins than are finished at a time; the code of this one is unspent.
+    pub fn too_many_logins(retry_after: Duration) -> Self {
+        let message = "More people are signing in at this moment than this proxy takes at a time. \
+                       You are not signed in yet.";
+        Self::new(Code::Overloaded, "Too many logins at once", message.into())
+            .advise("Wait a few seconds, then reload this page.")
+            .tell_administrator(
+                "Logins pile up when Bitbucket is slow to answer; `bitbucket.timeout` bounds how \
+                 long each may take.",
+            )
+            .wait(retry_after)
+    }
+
     /// The session store did not answer: nobody is signed out by that.
     pub fn session_store_unavailable(retry_after: Duration) -> Self {
         let message = "This proxy cannot look up sessions just now. You have not been signed out.";
@@ -94,7 +107,7 @@ impl Problem {
 
     /// The address takes only the methods in `allow`, written as in the field `Allow`.
     pub fn method_not_allowed(allow: &'static str) -> Self {
-        let message = Text::new("This address takes only the methods ").setting(allow).words(".");
+        let message = Text::new("This address takes only ").setting(allow).words(".");
         let mut problem =
             Self::new(Code::MethodNotAllowed, "This method is not allowed here", message);
         problem.allow = Some(allow);

@@ -21,8 +21,9 @@ pub enum BitbucketFault {
     RateLimited,
     /// Bitbucket, or something in front of it, answered with a 5xx.
     ServerError(StatusCode),
-    /// The answer is not what Bitbucket's OAuth provider or REST API says.
-    UnexpectedAnswer(StatusCode),
+    /// The answer is not what Bitbucket's OAuth provider or REST API says; its status, where
+    /// that is what is odd.
+    UnexpectedAnswer(Option<StatusCode>),
 }
 
 impl BitbucketFault {
@@ -42,10 +43,13 @@ impl BitbucketFault {
                     .setting(status.as_str())
                     .words(").")
             }
-            Self::UnexpectedAnswer(status) => {
+            Self::UnexpectedAnswer(Some(status)) => {
                 Text::new("What answered does not speak as Bitbucket does (status ")
                     .setting(status.as_str())
                     .words(").")
+            }
+            Self::UnexpectedAnswer(None) => {
+                "What answered does not speak as Bitbucket does.".into()
             }
         }
     }

@@ -32,6 +32,16 @@ impl Problem {
             )
     }
 
+    /// A form that a page of another site sent: to such a one browsers add no session
+    /// (`SameSite=Lax`), so that signing in and sending it again would change nothing.
+    pub fn login_required_for_foreign_form(public_url: &PublicUrl) -> Self {
+        let message = "A page of another site sent this form. Browsers withhold your session from \
+                       such forms, so it was not passed on to CodeScan and nothing was changed.";
+        Self::login_wanted("This form came from another site", message.into())
+            .offer(Action::top("Open CodeScan", Href::home(public_url)))
+            .advise("If you meant to do it, open CodeScan itself and do it there.")
+    }
+
     fn login_wanted(title: &'static str, message: Text) -> Self {
         Self::new(Code::LoginRequired, title, message)
     }

@@ -1,6 +1,7 @@
 //! Bodies on their way through: streamed, counted, never gathered.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -9,9 +10,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::ForwardError;
-use super::pool::Lease;
+use super::h1::connection::Connection;
+use super::h1::exchange::{Exchange, ExchangeError};
+use super::pool::Place;
 
 /// What is known of the client's body while it goes up. Shared between the body and its watcher.
 #[derive(Clone)]
@@ -63,7 +68,7 @@ impl Upload {
     }
 
     /// Whose fault a failed exchange was: the client's body, if that failed first.
-    pub(super) fn fault(&self, error: &hyper::Error) -> ForwardError {
+    pub(super) fn fault(&self, error: &ExchangeError) -> ForwardError {
         match self.0.fault.get() {
             Some(Fault::TooLarge) => ForwardError::BodyTooLarge,
             Some(Fault::Broken) => ForwardError::BadBody,
@@ -136,32 +141,99 @@ impl Drop for RequestBody {
     }
 }
 
-/// A body on its way to the client: ours, or `CodeScan`'s.
-pub enum ResponseBody {
-    Own(Option<Bytes>),
-    Upstream { incoming: Incoming, connection: Option<Box<(Lease, Upload)>> },
+/// An exchange whose answer's head has been read, and where its connection belongs.
+pub struct Carried {
+    pub exchange: Exchange,
+    pub place: Place,
 }
 
-impl ResponseBody {
-    pub(super) fn upstream(incoming: Incoming, lease: Lease, upload: Upload) -> Self {
-        let mut body = Self::Upstream { incoming, connection: Some(Box::new((lease, upload))) };
-        if body.is_end_stream() {
-            body.give_back();
+impl Carried {
+    /// The answer's body.
+    pub(super) fn into_body(self) -> ResponseBody {
+        if self.exchange.uploads() {
+            // The answer came first. Client and `CodeScan` may each wait for the other to read
+            // before it writes on, so both directions must move on their own.
+            let length = self.exchange.length_left();
+            let (sender, receiver) = mpsc::channel(1);
+            let task = tokio::task::spawn_local(self.pump(sender));
+            return ResponseBody::Piped { receiver, length, _task: OnDrop(task) };
         }
+        let mut body = ResponseBody::Upstream(Some(Box::new(self)));
+        body.give_back_if_ended();
         body
     }
 
+    /// Moves pieces into the channel, and the upload on while it is full.
+    async fn pump(mut self, sender: mpsc::Sender<Piece>) {
+        loop {
+            let room = tokio::select! {
+                biased;
+                room = sender.reserve() => room,
+                _ = poll_fn(|cx| self.exchange.poll_upload(cx)), if self.exchange.uploads() => {
+                    continue;
+                }
+            };
+            let (Ok(room), Some(piece)) = (room, poll_fn(|cx| self.exchange.poll_body(cx)).await)
+            else {
+                return self.give_back();
+            };
+            let is_broken = piece.is_err();
+            room.send(piece);
+            if is_broken {
+                return;
+            }
+        }
+    }
+
+    fn give_back(self) {
+        if let Some(connection) = self.exchange.into_connection() {
+            self.place.give_back(connection);
+        }
+    }
+}
+
+type Piece = Result<Frame<Bytes>, ExchangeError>;
+
+/// Ends a task with whom it works for.
+pub struct OnDrop(JoinHandle<()>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A body on its way to the client: ours, or `CodeScan`'s.
+pub enum ResponseBody {
+    Own(Option<Bytes>),
+    /// `None` when it has ended and its connection was given back.
+    Upstream(Option<Box<Carried>>),
+    Piped {
+        receiver: mpsc::Receiver<Piece>,
+        length: Option<u64>,
+        _task: OnDrop,
+    },
+}
+
+impl ResponseBody {
     pub fn empty() -> Self {
         Self::Own(None)
     }
 
+    /// After a 101: the connection to `CodeScan`.
+    pub fn take_upgraded(&mut self) -> Option<Connection> {
+        match self {
+            Self::Upstream(carried) => carried.take().map(|it| it.exchange.into_upgraded()),
+            Self::Own(_) | Self::Piped { .. } => None,
+        }
+    }
+
     /// After an answer that ended cleanly its connection can serve again.
-    fn give_back(&mut self) {
-        if let Self::Upstream { connection, .. } = self
-            && let Some(connection) = connection.take()
+    fn give_back_if_ended(&mut self) {
+        if let Self::Upstream(carried) = self
+            && let Some(ended) = carried.take_if(|it| it.exchange.has_ended())
         {
-            let (lease, upload) = *connection;
-            lease.give_back(&upload);
+            ended.give_back();
         }
     }
 }
@@ -174,36 +246,36 @@ impl From<Bytes> for ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = ExchangeError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = match &mut *self {
-            Self::Own(bytes) => {
-                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
-            }
-            Self::Upstream { incoming, .. } => ready!(Pin::new(incoming).poll_frame(cx)),
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        let piece = match &mut *self {
+            Self::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Self::Upstream(None) => None,
+            Self::Upstream(Some(carried)) => ready!(carried.exchange.poll_body(cx)),
+            Self::Piped { receiver, .. } => ready!(receiver.poll_recv(cx)),
         };
-        let ended = frame.is_none() || (matches!(frame, Some(Ok(_))) && self.is_end_stream());
-        if ended {
-            self.give_back();
+        if !matches!(piece, Some(Err(_))) {
+            self.give_back_if_ended();
         }
-        Poll::Ready(frame)
+        Poll::Ready(piece)
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes) => bytes.is_none(),
-            Self::Upstream { incoming, .. } => incoming.is_end_stream(),
+            Self::Upstream(carried) => carried.is_none(),
+            Self::Piped { length, .. } => *length == Some(0),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Upstream { incoming, .. } => incoming.size_hint(),
-        }
+        let length = match self {
+            Self::Own(bytes) => Some(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Upstream(None) => Some(0),
+            Self::Upstream(Some(carried)) => carried.exchange.length_left(),
+            Self::Piped { length, .. } => *length,
+        };
+        length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -5,7 +5,7 @@
 //! (RFC 9110 §7.6.1).
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, COOKIE, HOST, PROXY_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -75,28 +75,33 @@ pub struct Trace {
 }
 
 impl Plan<'_> {
-    /// The fields of the request to `CodeScan`.
-    pub fn request_fields(&self, incoming: &HeaderMap) -> HeaderMap {
+    /// Writes the fields of the request to `CodeScan`, without those that frame its body.
+    pub fn write_fields(&self, incoming: &HeaderMap, out: &mut Vec<u8>) {
         let named = named_in_connection(incoming);
-        let mut fields = HeaderMap::with_capacity(incoming.len() + self.set.len() + 12);
-        fields.insert(HOST, self.host.clone());
+        write_field(out, HOST.as_str(), self.host);
         for (name, value) in incoming {
             if self.passes(name, &named) {
-                fields.append(name, value.clone());
+                write_field(out, name.as_str(), value);
             }
         }
-        self.copy_cookies(incoming, &mut fields);
-        self.forwarded.set_on(&mut fields);
-        fields.insert(REQUEST_ID, self.request_id.clone());
-        fields.insert(TRACEPARENT, self.trace.traceparent.clone());
+        self.write_cookies(incoming, out);
+        self.forwarded.each(|name, value| self.write_ours(out, name, value));
+        self.write_ours(out, &REQUEST_ID, self.request_id);
+        self.write_ours(out, &TRACEPARENT, &self.trace.traceparent);
         if let Some(protocol) = self.upgrade {
-            fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            fields.insert(UPGRADE, protocol.clone());
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            write_field(out, UPGRADE.as_str(), protocol);
         }
         for (name, value) in self.set {
-            fields.insert(name, value.clone());
+            write_field(out, name.as_str(), value);
         }
-        fields
+    }
+
+    /// A field of ours, unless `[codescan.headers]` sets it.
+    fn write_ours(&self, out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+        if !self.set.iter().any(|(set, _)| set == name) {
+            write_field(out, name.as_str(), value);
+        }
     }
 
     fn passes(&self, name: &HeaderName, named: &[HeaderName]) -> bool {
@@ -104,7 +109,7 @@ impl Plan<'_> {
             return false;
         }
         // Set by us, or copied by a rule of their own.
-        if *name == HOST || *name == COOKIE || *name == REQUEST_ID || *name == TRACEPARENT {
+        if [HOST, COOKIE, CONTENT_LENGTH, REQUEST_ID, TRACEPARENT].contains(name) {
             return false;
         }
         if *name == AUTHORIZATION {
@@ -116,14 +121,21 @@ impl Plan<'_> {
         !self.reserved.holds(name.as_str())
     }
 
-    fn copy_cookies(&self, incoming: &HeaderMap, fields: &mut HeaderMap) {
+    fn write_cookies(&self, incoming: &HeaderMap, out: &mut Vec<u8>) {
         if let Cookies::Cut(cut) = self.cookies {
             for field in incoming.get_all(COOKIE) {
                 if let Some(rest) = cut(field) {
-                    fields.append(COOKIE, rest);
+                    write_field(out, COOKIE.as_str(), &rest);
                 }
             }
         }
+    }
+}
+
+/// One line of a head. Name and value were parsed, so they hold no line end.
+fn write_field(out: &mut Vec<u8>, name: &str, value: &HeaderValue) {
+    for part in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+        out.extend_from_slice(part);
     }
 }
 

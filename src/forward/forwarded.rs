@@ -70,14 +70,15 @@ impl Forwarded {
         }
     }
 
-    pub fn set_on(&self, fields: &mut HeaderMap) {
+    /// Hands each field to `put`.
+    pub fn each(&self, mut put: impl FnMut(&HeaderName, &HeaderValue)) {
         if let Some(chain) = &self.x_forwarded_for {
-            fields.insert(X_FORWARDED_FOR, chain.clone());
+            put(&X_FORWARDED_FOR, chain);
         }
-        fields.insert(X_FORWARDED_PROTO, self.public.proto.clone());
-        fields.insert(X_FORWARDED_HOST, self.public.host.clone());
-        fields.insert(X_FORWARDED_PORT, self.public.port.clone());
-        fields.insert(FORWARDED, self.elements.clone());
+        put(&X_FORWARDED_PROTO, &self.public.proto);
+        put(&X_FORWARDED_HOST, &self.public.host);
+        put(&X_FORWARDED_PORT, &self.public.port);
+        put(&FORWARDED, &self.elements);
     }
 }
 

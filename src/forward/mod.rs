@@ -7,20 +7,23 @@ pub mod body;
 pub mod connect;
 pub mod fields;
 pub mod forwarded;
+pub mod h1;
 pub mod pool;
 pub mod probe;
 pub mod upgrade;
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{Method, Response, Uri};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
-use self::body::{RequestBody, ResponseBody, Upload};
+use self::body::{Carried, RequestBody, ResponseBody, Upload};
 use self::connect::{ConnectError, Target};
+use self::h1::exchange::{Exchange, ExchangeError};
 use self::pool::{Lease, Pool};
 
 /// What may go wrong between us and `CodeScan`.
@@ -54,12 +57,25 @@ pub struct Timeouts {
     pub response: Duration,
 }
 
-/// The head of a request to `CodeScan`. The fields are built when a connection is there, and once
-/// more should the request have to go out again.
-pub struct Head<'a, F: Fn() -> HeaderMap> {
+/// The head of a request to `CodeScan`. The fields are written when a connection is there, and
+/// once more should the request have to go out again.
+pub struct Head<'a, F: Fn(&mut Vec<u8>)> {
     pub method: &'a Method,
     pub target: &'a Uri,
     pub fields: F,
+    /// It asks for another protocol.
+    pub upgrades: bool,
+}
+
+impl<F: Fn(&mut Vec<u8>)> Head<'_, F> {
+    /// Request line in origin-form (RFC 9112 §3.2.1), the target byte for byte, and the fields.
+    fn write(&self, out: &mut Vec<u8>) {
+        let target = self.target.path_and_query().map_or("/", |target| target.as_str());
+        for part in [self.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        (self.fields)(out);
+    }
 }
 
 /// One worker's connections to `CodeScan`.
@@ -79,7 +95,7 @@ impl Upstream {
 
     /// Sends a request and waits for the response head. Dropping the future, or later the body,
     /// cancels the exchange and closes its connection.
-    pub async fn send<F: Fn() -> HeaderMap>(
+    pub async fn send<F: Fn(&mut Vec<u8>)>(
         &self,
         target: &Arc<Target>,
         head: &Head<'_, F>,
@@ -89,16 +105,13 @@ impl Upstream {
     ) -> Result<Response<ResponseBody>, ForwardError> {
         let may_repeat = body.is_none() && head.method.is_idempotent();
         let mut body = RequestBody::new(body, upload.clone());
-        if let Some(lease) = self.pool.reuse(target).await {
+        if let Some(lease) = self.pool.reuse(target) {
             match exchange(lease, head, body, upload, timeouts).await {
-                Ok(response) => return Ok(response),
-                // Never reached CodeScan, so it can go out on another connection as it is.
-                Err(Failed { unsent: Some(unsent), .. }) => body = unsent,
                 // RFC 9110 §9.2.2: an idle connection that was closed just now.
                 Err(Failed { closed_early: true, .. }) if may_repeat => {
                     body = RequestBody::new(None, upload.clone());
                 }
-                Err(failed) => return Err(failed.error),
+                answered => return answered.map_err(|failed| failed.error),
             }
         }
         let lease = self.pool.connect(target, timeouts.connect).await?;
@@ -108,47 +121,35 @@ impl Upstream {
 
 struct Failed {
     error: ForwardError,
-    /// The body, if nothing of the request was sent.
-    unsent: Option<RequestBody>,
     /// The connection ended before a byte of an answer came.
     closed_early: bool,
 }
 
-impl From<ForwardError> for Failed {
-    fn from(error: ForwardError) -> Self {
-        Self { error, unsent: None, closed_early: false }
-    }
-}
-
-async fn exchange<F: Fn() -> HeaderMap>(
-    mut lease: Lease,
+async fn exchange<F: Fn(&mut Vec<u8>)>(
+    lease: Lease,
     head: &Head<'_, F>,
     body: RequestBody,
     upload: &Upload,
     timeouts: Timeouts,
 ) -> Result<Response<ResponseBody>, Failed> {
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() = head.target.clone();
-    *request.headers_mut() = (head.fields)();
-    let answer = lease.sender().try_send_request(request);
-    tokio::pin!(answer);
+    let Lease { connection, place } = lease;
+    let method = head.method.clone();
+    let mut exchange =
+        Exchange::new(connection, method, head.upgrades, body, |out| head.write(out));
     let answer = tokio::select! {
         biased;
-        answer = &mut answer => answer,
+        answer = poll_fn(|cx| exchange.poll_head(cx)) => answer,
         () = silence(upload, timeouts.response) => {
-            return Err(ForwardError::Timeout(timeouts.response).into());
+            let error = ForwardError::Timeout(timeouts.response);
+            return Err(Failed { error, closed_early: false });
         }
     };
     match answer {
-        Ok(response) => {
-            Ok(response.map(|incoming| ResponseBody::upstream(incoming, lease, upload.clone())))
-        }
-        Err(mut failed) => {
-            let unsent = failed.take_message().map(Request::into_body);
-            let error = failed.into_error();
-            let closed_early = error.is_incomplete_message() || is_reset(&error);
-            Err(Failed { error: upload.fault(&error), unsent, closed_early })
+        Ok(response) => Ok(response.map(|()| Carried { exchange, place }.into_body())),
+        Err(error) => {
+            let closed = matches!(error, ExchangeError::Closed | ExchangeError::Io(_));
+            let closed_early = closed && !exchange.has_received();
+            Err(Failed { error: upload.fault(&error), closed_early })
         }
     }
 }
@@ -167,11 +168,4 @@ async fn silence(upload: &Upload, limit: Duration) {
         }
         deadline = due;
     }
-}
-
-fn is_reset(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.and_then(|source| source.downcast_ref::<std::io::Error>()).is_some_and(|io| {
-        matches!(io.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
-    })
 }

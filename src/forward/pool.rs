@@ -5,11 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-
-use super::body::{RequestBody, Upload};
 use super::connect::{self, ConnectError, Target};
+use super::h1::connection::Connection;
 use crate::telemetry::worker_metrics::{Held, WorkerMetrics};
 
 /// Shorter than the keep-alive of `CodeScan`'s web server (Tomcat: 20 s where nothing is set), so
@@ -25,30 +22,37 @@ pub struct Pool {
 }
 
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    connection: Connection,
     target: Arc<Target>,
     since: Instant,
     _counted: Held,
 }
 
-/// A connection in use. It goes back only after an exchange that ended cleanly on both sides;
-/// dropped otherwise, it is closed.
+/// A connection in use.
 pub struct Lease {
-    sender: Option<SendRequest<RequestBody>>,
+    pub connection: Connection,
+    pub place: Place,
+}
+
+/// Where a connection in use belongs. Dropped without [`Place::give_back`], the connection that
+/// it was for is closed.
+pub struct Place {
     target: Arc<Target>,
     pool: Rc<Pool>,
     _counted: Held,
 }
 
-impl Lease {
-    pub(super) fn sender(&mut self) -> &mut SendRequest<RequestBody> {
-        self.sender.as_mut().expect("a lease has its connection until it is given back")
-    }
-
-    /// For a connection whose answer has ended. While the upload goes on it cannot serve again.
-    pub(super) fn give_back(mut self, upload: &Upload) {
-        if let (Some(sender), Some(_)) = (self.sender.take(), upload.ended_at()) {
-            self.pool.put(sender, Arc::clone(&self.target));
+impl Place {
+    /// For a connection whose exchange ended cleanly on both sides.
+    pub fn give_back(self, connection: Connection) {
+        let mut idle = self.pool.idle.borrow_mut();
+        if idle.len() < IDLE_AT_MOST {
+            idle.push(Idle {
+                connection,
+                target: self.target,
+                since: Instant::now(),
+                _counted: self.pool.metrics.hold(|worker| &worker.upstream_idle),
+            });
         }
     }
 }
@@ -59,15 +63,12 @@ impl Pool {
     }
 
     /// An idle connection to the same target that is still open, the youngest first.
-    pub(super) async fn reuse(self: &Rc<Self>, target: &Arc<Target>) -> Option<Lease> {
+    pub(super) fn reuse(self: &Rc<Self>, target: &Arc<Target>) -> Option<Lease> {
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
-            if !Arc::ptr_eq(&idle.target, target) || idle.since.elapsed() > IDLE_FOR {
-                continue;
-            }
-            // The answer had ended, so the connection is ready at once or closed.
-            if idle.sender.ready().await.is_ok() {
-                return Some(self.lease(idle.sender, target));
+            let is_fresh = idle.since.elapsed() <= IDLE_FOR;
+            if is_fresh && Arc::ptr_eq(&idle.target, target) && idle.connection.is_quiet() {
+                return Some(self.lease(idle.connection, target));
             }
         }
     }
@@ -77,44 +78,32 @@ impl Pool {
         target: &Arc<Target>,
         limit: Duration,
     ) -> Result<Lease, ConnectError> {
-        let connected = connect::connect(target, limit).await;
-        if connected.is_err() {
-            self.metrics.upstream_connect_failed();
+        match connect::connect(target, limit).await {
+            Ok(stream) => Ok(self.lease(Connection::new(stream), target)),
+            Err(error) => {
+                self.metrics.upstream_connect_failed();
+                Err(error)
+            }
         }
-        let handshake = http1::Builder::new()
-            .max_headers(256)
-            .max_buf_size(128 * 1024)
-            .handshake(TokioIo::new(connected?))
-            .await;
-        let (sender, connection) =
-            handshake.map_err(|error| ConnectError::Http(error.to_string()))?;
-        // An error on the connection reaches whoever waits for the answer.
-        tokio::task::spawn_local(async move {
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(self.lease(sender, target))
     }
 
+    /// Closes what has been idle too long or was closed by the other side, and lets the rest go
+    /// without its buffers.
     pub(super) fn sweep(&self, now: Instant) {
-        self.idle.borrow_mut().retain(|idle| {
-            !idle.sender.is_closed() && now.saturating_duration_since(idle.since) <= IDLE_FOR
+        self.idle.borrow_mut().retain_mut(|idle| {
+            let is_fresh = now.saturating_duration_since(idle.since) <= IDLE_FOR;
+            let stays = is_fresh && idle.connection.is_quiet();
+            idle.connection.rest();
+            stays
         });
     }
 
-    fn lease(self: &Rc<Self>, sender: SendRequest<RequestBody>, target: &Arc<Target>) -> Lease {
-        Lease {
-            sender: Some(sender),
+    fn lease(self: &Rc<Self>, connection: Connection, target: &Arc<Target>) -> Lease {
+        let place = Place {
             target: Arc::clone(target),
             pool: Rc::clone(self),
             _counted: self.metrics.hold(|worker| &worker.upstream_active),
-        }
-    }
-
-    fn put(&self, sender: SendRequest<RequestBody>, target: Arc<Target>) {
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < IDLE_AT_MOST {
-            let counted = self.metrics.hold(|worker| &worker.upstream_idle);
-            idle.push(Idle { sender, target, since: Instant::now(), _counted: counted });
-        }
+        };
+        Lease { connection, place }
     }
 }

@@ -1,7 +1,8 @@
 //! What is refused before anything else is asked: it cannot be served, or read in one way only.
 
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Method, Uri, Version};
 
 use crate::config::Settings;
@@ -10,7 +11,8 @@ use crate::error::Problem;
 /// What `Allow` tells of methods that are never forwarded.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// Checks the head against limits and against RFC 9110 §7.2 (one `Host`).
+/// Checks the head against limits, RFC 9110 §7.2 (one `Host`), RFC 9112 §3.2 (the target's form)
+/// and §6.1 (its coding).
 pub fn admit(head: &Parts, settings: &Settings) -> Result<(), Box<Problem>> {
     if matches!(head.method, Method::TRACE | Method::CONNECT) {
         return Err(Problem::method_not_allowed(ALLOWED).into());
@@ -20,6 +22,13 @@ pub fn admit(head: &Parts, settings: &Settings) -> Result<(), Box<Problem>> {
     }
     if !has_one_host(head) {
         return Err(Problem::invalid_request("This request does not name one host.").into());
+    }
+    if is_authority_form(&head.uri) {
+        return Err(Problem::invalid_request("This request does not name a path.").into());
+    }
+    if !is_decodable(&head.headers) {
+        let fault = "This request's body has a transfer coding other than chunked.";
+        return Err(Problem::invalid_request(fault).into());
     }
     if let (Some(limit), Some(length)) = (settings.server.max_body_size, length(&head.headers))
         && length > limit
@@ -41,14 +50,42 @@ fn target_size(uri: &Uri) -> usize {
         + uri.authority().map_or(0, |authority| authority.as_str().len() + "https://".len())
 }
 
-/// HTTP/1.0 may leave it out.
+/// HTTP/1.0 may leave it out, and HTTP/2 has it in `:authority`.
 fn has_one_host(head: &Parts) -> bool {
     let mut hosts = head.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) => {
-            host.is_empty() || http::uri::Authority::try_from(host.as_bytes()).is_ok()
-        }
-        (None, _) => head.version == Version::HTTP_10 || head.uri.authority().is_some(),
+    let in_target = head.uri.authority();
+    let named = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.is_empty() || is_host(host.as_bytes()),
+        (None, _) => match head.version {
+            Version::HTTP_10 => true,
+            Version::HTTP_2 => in_target.is_some(),
+            _ => false,
+        },
+        (Some(_), Some(_)) => false,
+    };
+    named && in_target.is_none_or(|authority| is_host(authority.as_str().as_bytes()))
+}
+
+/// `uri-host [ ":" port ]`, so without the user that a URI's authority may have.
+fn is_host(field: &[u8]) -> bool {
+    Authority::try_from(field).is_ok_and(|authority| {
+        let without_port = authority.as_str().len() <= authority.host().len() + 1;
+        !field.contains(&b'@') && (without_port || authority.port().is_some())
+    })
+}
+
+/// Only CONNECT may ask for a host and nothing at it.
+fn is_authority_form(uri: &Uri) -> bool {
+    uri.scheme().is_none() && uri.authority().is_some()
+}
+
+/// The parser decodes one chunked coding; what else it lets through would reach `CodeScan` as
+/// if it were plain.
+fn is_decodable(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         (Some(_), Some(_)) => false,
     }
 }

@@ -13,6 +13,7 @@ pub mod admission;
 pub mod app;
 mod identify;
 pub mod negotiate;
+mod outlived;
 mod passing;
 pub mod record;
 mod reply;
@@ -23,14 +24,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use http::header::CONNECTION;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
 use self::app::{App, Snapshot};
 use self::identify::Identity;
 use self::negotiate::Sender;
 use self::record::{Answer, Head, Journal, Record};
+use crate::access::cross_site::is_foreign_origin;
 use crate::access::{self, Asked, Decision, Refusal};
 use crate::error::Problem;
 use crate::forward::Upstream;
@@ -38,7 +41,7 @@ use crate::forward::fields::asks_for_websocket;
 use crate::forward::forwarded::Forwarded;
 use crate::login::callback::{self, Judged, Share};
 use crate::login::return_to::ReturnTo;
-use crate::login::{Content, Reply};
+use crate::login::{Content, Reply, logout};
 use crate::server::peer::Peer;
 use crate::session::front::Front;
 use crate::session::{Lifetimes, Session};
@@ -79,7 +82,10 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let mut exchange = self.begin(&snapshot, &head, peer);
         if let Err(problem) = admission::admit(&head, snapshot.settings()) {
-            return exchange.refuse(&problem);
+            let mut refusal = exchange.refuse(&problem);
+            // What follows a head that was misread may be anything.
+            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return refusal;
         }
         exchange.session = exchange.find_session();
         exchange.record.session.clone_from(&exchange.session);
@@ -184,20 +190,24 @@ impl Exchange<'_> {
     /// A request that needs a login: a navigation is sent to get one, others are told.
     fn ask_to_sign_in(self) -> Response<Answer> {
         let site = &self.snapshot.site;
-        let target = self.target().to_owned();
-        let sign_in = site.sign_in(&ReturnTo::parse(&target, site.public_url()));
+        let place = ReturnTo::parse(self.target(), site.public_url());
+        let home = || site.sign_in(&ReturnTo::home(site.public_url()));
         match self.sender {
             Sender::Navigation => {
-                let started = site.begin(&self.head.headers, &target, SystemTime::now());
+                let started = site.begin(&self.head.headers, self.target(), SystemTime::now());
                 self.started(started)
             }
-            Sender::Frame => self.refuse(&Problem::login_required_in_frame(sign_in)),
-            Sender::Form => {
-                // The form's own address is no place to come back to with a GET.
-                let home = site.sign_in(&ReturnTo::home(site.public_url()));
-                self.refuse(&Problem::login_required_for_form(home))
+            Sender::Frame => {
+                let sign_in =
+                    if self.head.method.is_safe() { site.sign_in(&place) } else { home() };
+                self.refuse(&Problem::login_required_in_frame(sign_in))
             }
-            Sender::Machine => self.refuse(&Problem::login_required(sign_in)),
+            Sender::Form if is_foreign_origin(&self.head.headers, site.public_url()) => {
+                self.refuse(&Problem::login_required_for_foreign_form(site.public_url()))
+            }
+            // The form's own address is no place to come back to with a GET.
+            Sender::Form => self.refuse(&Problem::login_required_for_form(home())),
+            Sender::Machine => self.refuse(&Problem::login_required(site.sign_in(&place))),
         }
     }
 
@@ -278,10 +288,15 @@ impl Exchange<'_> {
         let session = self.session.clone();
         let (reply, ended) =
             site.logout(&self.head.method, query, &self.head.headers, session, sessions);
+        let signs_out = matches!(reply.content, Content::SeeOther(_));
         if let Some(ended) = ended {
             self.gateway.app.control.spawn(site.revoke(ended));
         }
-        self.reply(reply)
+        let mut response = self.reply(reply);
+        if signs_out {
+            response.headers_mut().extend([logout::FORGET_PAGES]);
+        }
+        response
     }
 
     fn userinfo(self) -> Response<Answer> {

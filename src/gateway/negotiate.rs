@@ -109,13 +109,14 @@ mod tests {
 
     #[test]
     fn the_table_of_senders() {
+        type Fields = [(&'static str, &'static str)];
         const FIREFOX: (&str, &str) =
             ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
         const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
         const NAVIGATE: (&str, &str) = ("sec-fetch-mode", "navigate");
         let (get, post) = (Method::GET, Method::POST);
         #[rustfmt::skip]
-        let table: [(&Method, &[(&'static str, &'static str)], Sender); 20] = [
+        let table: [(&Method, &Fields, Sender); 20] = [
             (&get, &[], Sender::Machine),
             (&get, &[("accept", "*/*")], Sender::Machine),
             (&get, &[FIREFOX], Sender::Navigation),

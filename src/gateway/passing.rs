@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{HOST, SET_COOKIE, UPGRADE};
-use http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 
 use super::Exchange;
+use super::outlived::Watch;
 use super::record::Answer;
 use crate::access::{Decision, public};
 use crate::error::Problem;
@@ -42,10 +43,11 @@ impl Exchange<'_> {
             let head = Head {
                 method: &self.head.method,
                 target: &target,
-                fields: || {
-                    self.plan(decision, &set, &cut, &host, upgrades)
-                        .request_fields(&self.head.headers)
+                fields: |out: &mut Vec<u8>| {
+                    let plan = self.plan(decision, &set, &cut, &host, upgrades);
+                    plan.write_fields(&self.head.headers, out);
                 },
+                upgrades,
             };
             let body = (!body.is_end_stream()).then_some(body);
             let upstream = &self.gateway.upstream;
@@ -124,34 +126,44 @@ impl Exchange<'_> {
         if switches {
             self.tunnel(&mut response);
         }
+        // The version is one's own between each two neighbours (RFC 9112 §2.3).
+        *response.version_mut() = Version::HTTP_11;
         let cookies = &self.snapshot.site.cookies;
         let headers = response.headers_mut();
         fields::clean_response(headers, &|set_cookie| cookies.set_by(set_cookie), switches);
         headers.insert(REQUEST_ID, self.identity.request_id.clone());
+        let mut signs_out = false;
         if decision == Decision::AsSession {
             fields::keep_from_shared_caches(headers);
-            if response.status().is_success() {
-                self.follow_logout(&mut response);
-            }
+            signs_out = response.status().is_success() && self.is_logout();
+        }
+        if signs_out {
+            self.follow_logout(&mut response);
         }
         self.record.answered(response.status());
-        response.map(|body| Answer::new(body, self.record))
+        let lifetimes = Lifetimes::new(&self.snapshot.settings().session);
+        // The answer to a logout is still to come whole.
+        let watch = (!signs_out).then(|| Watch::new(lifetimes));
+        response.map(|body| Answer::watched(body, self.record, watch))
+    }
+
+    fn is_logout(&self) -> bool {
+        let settings = self.snapshot.settings();
+        let prefix = settings.server.public_url.prefix();
+        let (method, path) = (&self.head.method, self.head.uri.path());
+        public::is_public(method, path, &settings.session.logout_routes, prefix)
     }
 
     /// `CodeScan`'s own logout ends our session too: else its "Log out" would change nothing.
     fn follow_logout(&self, response: &mut Response<ResponseBody>) {
-        let settings = self.snapshot.settings();
-        let prefix = settings.server.public_url.prefix();
-        let (method, path) = (&self.head.method, self.head.uri.path());
-        if !public::is_public(method, path, &settings.session.logout_routes, prefix) {
-            return;
-        }
         let Some(session) = &self.session else { return };
         logout::end(&self.gateway.app.sessions, session);
         let site = Arc::clone(&self.snapshot.site);
+        let headers = response.headers_mut();
         for cookie in site.signed_out_cookies() {
-            response.headers_mut().append(SET_COOKIE, cookie);
+            headers.append(SET_COOKIE, cookie);
         }
+        headers.extend([logout::FORGET_PAGES]);
         self.gateway.app.control.spawn(site.revoke(Arc::clone(session)));
     }
 
@@ -174,7 +186,7 @@ impl Exchange<'_> {
 
     fn tunnel(&self, response: &mut Response<ResponseBody>) {
         let Some(client) = self.head.extensions.get::<OnUpgrade>().cloned() else { return };
-        let upstream = hyper::upgrade::on(response);
+        let Some(upstream) = response.body_mut().take_upgraded() else { return };
         let Some(session) = self.session.clone() else { return };
         let lifetimes = Lifetimes::new(&self.snapshot.settings().session);
         tokio::task::spawn_local(upgrade::tunnel(client, upstream, over(session, lifetimes)));

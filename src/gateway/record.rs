@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
+use super::outlived::{Outlived, Watch};
 use crate::error::Code;
 use crate::forward::body::ResponseBody;
 use crate::session::Session;
@@ -125,31 +126,54 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
+/// Why an answer breaks off.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
 /// A response body that knows whose it is.
 pub struct Answer {
     body: ResponseBody,
     record: Box<Record>,
+    watch: Option<Watch>,
 }
 
 impl Answer {
     pub fn new(body: ResponseBody, record: Box<Record>) -> Self {
-        Self { body, record }
+        Self { body, record, watch: None }
+    }
+
+    /// An answer that ends with the session of its request, if that is watched.
+    pub fn watched(body: ResponseBody, record: Box<Record>, watch: Option<Watch>) -> Self {
+        Self { body, record, watch }
+    }
+
+    /// Resolves if the session is over before the answer is.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Outlived> {
+        match (&mut self.watch, &self.record.session) {
+            (Some(watch), Some(session)) => watch.poll_over(session, cx),
+            _ => Poll::Pending,
+        }
     }
 }
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                let outlived = ready!(self.poll_over(cx));
+                return Poll::Ready(Some(Err(outlived.into())));
+            }
+        };
         if let Some(Ok(frame)) = &frame {
             self.record.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -131,17 +131,15 @@ impl Site {
             }
         };
         let returned = self.attempts().open(&state);
-        let cookie = returned.as_ref().and_then(|returned| self.login_cookie(headers, returned));
-        // Somebody who is signed in already, and whose attempt is over or was another tab's.
-        if session.is_some() && cookie.is_none() {
-            return Judged::Reply(self.go_on(returned.as_ref()));
-        }
-        let (Some(returned), Some(cookie)) = (&returned, cookie) else {
-            return Judged::Reply(self.lost(headers, returned.as_ref(), now));
-        };
-        let verifier = self.attempts().join(returned, cookie);
-        let (Some(verifier), false) = (verifier, returned.has_expired(now)) else {
-            return Judged::Reply(self.expired(Some(returned)));
+        let good = returned.as_ref().filter(|returned| !returned.has_expired(now));
+        let verifier = good.and_then(|returned| self.verifier(headers, returned));
+        let (Some(returned), Some(verifier)) = (&returned, verifier) else {
+            // Somebody who is signed in already, and whose attempt is over or was another tab's.
+            let reply = match session {
+                Some(_) => self.go_on(returned.as_ref()),
+                None => self.lost(headers, returned.as_ref(), now),
+            };
+            return Judged::Reply(reply);
         };
         let order = Order {
             site: SharedSite::clone(self),
@@ -166,9 +164,8 @@ impl Site {
         let id = match outcome {
             Outcome::SignedIn(id) => id,
             Outcome::Failed(failure) => {
-                let problem = self.explain(&failure, return_to);
-                let spent = self.cookies.remove(Cookie::Login(&attempt.to_text()));
-                return Reply::problem(problem).with_cookies([spent]);
+                // The login cookie stays, so that a reload is told the same.
+                return Reply::problem(self.explain(&failure, return_to));
             }
         };
         let lifetime = self.settings.session.max_lifetime.as_secs();
@@ -183,8 +180,10 @@ impl Site {
             .with_cookies(self.expire_codescan_cookies())
     }
 
-    fn login_cookie<'h>(&self, headers: &'h HeaderMap, returned: &Returned) -> Option<&'h [u8]> {
-        self.cookies.value(headers, Cookie::Login(&returned.id.to_text()))
+    /// The verifier, if the request brings the attempt's cookie.
+    fn verifier(&self, headers: &HeaderMap, returned: &Returned) -> Option<Secret> {
+        let cookie = self.cookies.value(headers, Cookie::Login(&returned.id.to_text()))?;
+        self.attempts().join(returned, cookie)
     }
 
     /// A completed login removes the cookies of all attempts.
@@ -224,8 +223,8 @@ impl Site {
         reply.with_cookies(ended)
     }
 
-    /// No login cookie and no session: lost on the way if the browser sends none of ours at all,
-    /// else too late.
+    /// No good login cookie and no session: lost on the way if the browser sends none of ours at
+    /// all, else too late.
     fn lost(&self, headers: &HeaderMap, returned: Option<&Returned>, now: SystemTime) -> Reply {
         let Some(returned) = returned else { return self.expired(None) };
         if returned.has_expired(now) || self.cookies.find(headers).any {
@@ -243,7 +242,7 @@ impl Site {
         let sign_in = self.sign_in(return_to);
         let bitbucket = &self.settings.bitbucket;
         match failure {
-            Failure::Overloaded => Problem::overloaded(std::time::Duration::from_secs(5)),
+            Failure::Overloaded => Problem::too_many_logins(std::time::Duration::from_secs(5)),
             Failure::Tokens(TokenError::WrongClient) => {
                 Problem::bitbucket_rejected_client(&bitbucket.client_id, Some(sign_in))
             }
@@ -260,7 +259,7 @@ impl Site {
             }
             Failure::Tokens(TokenError::Refused { .. } | TokenError::Nonsense(_))
             | Failure::Person(PeopleError::DeadToken | PeopleError::Nonsense(_)) => {
-                let odd = BitbucketFault::UnexpectedAnswer(StatusCode::OK);
+                let odd = BitbucketFault::UnexpectedAnswer(None);
                 Problem::bitbucket_unreachable(odd, None, Some(sign_in))
             }
         }
@@ -279,10 +278,10 @@ fn fault(cause: &Cause) -> BitbucketFault {
             BitbucketFault::ServerError(*status)
         }
         Cause::Status { status, .. } | Cause::Redirect { status, .. } => {
-            BitbucketFault::UnexpectedAnswer(*status)
+            BitbucketFault::UnexpectedAnswer(Some(*status))
         }
         Cause::NotHttp | Cause::TooLarge | Cause::NotJson { .. } | Cause::NotRunning { .. } => {
-            BitbucketFault::UnexpectedAnswer(StatusCode::OK)
+            BitbucketFault::UnexpectedAnswer(None)
         }
     }
 }

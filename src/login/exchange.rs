@@ -13,6 +13,7 @@ use super::attempt::{AttemptId, LIFETIME};
 use super::return_to::ReturnTo;
 use super::{SharedSite, Site};
 use crate::bitbucket::{PeopleError, Person, TokenError, TokenSet};
+use crate::config::settings::Bitbucket;
 use crate::secret::Secret;
 use crate::session::id::SessionId;
 use crate::session::{Session, Sessions, Tokens};
@@ -29,10 +30,22 @@ const REMEMBERED: u64 = 10_000;
 
 /// The exchanges of this process.
 pub struct Exchanges {
-    results: moka::sync::Cache<AttemptId, Arc<OnceCell<Outcome>>>,
+    results: Results,
     turns: Semaphore,
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
+}
+
+type Results = moka::sync::Cache<AttemptId, Arc<OnceCell<Outcome>>>;
+
+fn results() -> Results {
+    moka::sync::Cache::builder()
+        .max_capacity(REMEMBERED)
+        // The default policy refuses new keys when full: a second callback would spend the code
+        // again, which can cost the person the tokens of the first (RFC 6749 §4.1.2).
+        .eviction_policy(moka::policy::EvictionPolicy::lru())
+        .time_to_live(LIFETIME)
+        .build()
 }
 
 /// How an exchange ended.
@@ -67,21 +80,24 @@ pub struct Order {
 
 impl Exchanges {
     pub fn new(sessions: Arc<Sessions>, metrics: Arc<Metrics>) -> Self {
-        let results =
-            moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(LIFETIME).build();
-        Self { results, turns: Semaphore::new(AT_A_TIME), sessions, metrics }
+        Self { results: results(), turns: Semaphore::new(AT_A_TIME), sessions, metrics }
     }
 
     /// The result of the attempt, made if nobody has yet. Runs on the control runtime, where
     /// nothing drops it half-way.
     pub async fn result(&self, order: Order) -> Outcome {
         let cell = self.results.get_with(order.attempt, Arc::default);
-        cell.get_or_init(|| self.run(order)).await.clone()
+        cell.get_or_try_init(|| self.run(order)).await.cloned().unwrap_or_else(Outcome::Failed)
     }
 
-    async fn run(&self, order: Order) -> Outcome {
-        let outcome = self.exchange(&order).await;
-        match outcome {
+    /// An error is not remembered: the code is unspent, and a reload may have better luck.
+    async fn run(&self, order: Order) -> Result<Outcome, Failure> {
+        let turn = tokio::time::timeout(TURN_WITHIN, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            self.report(&order, &Failure::Overloaded);
+            return Err(Failure::Overloaded);
+        };
+        Ok(match self.exchange(&order).await {
             Ok((id, session)) => {
                 let user = session.user().unwrap_or_default();
                 tracing::info!(user, request_id = order.request_id, "signed in");
@@ -92,12 +108,10 @@ impl Exchanges {
                 self.report(&order, &failure);
                 Outcome::Failed(failure)
             }
-        }
+        })
     }
 
     async fn exchange(&self, order: &Order) -> Result<(SessionId, Arc<Session>), Failure> {
-        let turn = tokio::time::timeout(TURN_WITHIN, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(Failure::Overloaded) };
         let bitbucket = &order.site.bitbucket;
         let exchange = bitbucket.exchange(order.code.clone(), order.verifier.clone());
         let tokens = self.timed("exchange", exchange).await?;
@@ -118,12 +132,12 @@ impl Exchanges {
         person: Option<Person>,
         tokens: Tokens,
     ) -> (SessionId, Arc<Session>) {
-        let per_person = order.site.settings.session.per_person;
-        let made = self.sessions.create(person, tokens, per_person, Instant::now());
+        // First, so that it takes nobody's place among those that a person may hold.
         if let Some(old) = &order.replaces {
             self.sessions.end(old);
         }
-        made
+        let per_person = order.site.settings.session.per_person;
+        self.sessions.create(person, tokens, per_person, Instant::now())
     }
 
     async fn timed<T>(&self, call: &'static str, asked: impl Future<Output = T>) -> T {
@@ -135,11 +149,11 @@ impl Exchanges {
 
     /// The log line names the side at fault and the setting; the page says less.
     fn report(&self, order: &Order, failure: &Failure) {
-        let redirect_url = &order.site.settings.bitbucket.redirect_url;
+        let Bitbucket { redirect_url, client_id, .. } = &order.site.settings.bitbucket;
         let request_id = &order.request_id;
         match failure {
             Failure::Tokens(TokenError::InvalidGrant | TokenError::RedirectMismatch) => {
-                tracing::warn!(request_id, redirect_url, "login failed: {failure}");
+                tracing::warn!(request_id, redirect_url, client_id, "login failed: {failure}");
             }
             Failure::Tokens(TokenError::WrongClient) => {
                 tracing::error!(request_id, "login failed: {failure}");
@@ -156,5 +170,32 @@ async fn revoke(site: &Site, tokens: &TokenSet) {
     let revoked = site.bitbucket.revoke(&tokens.access_token, tokens.refresh_token.as_ref()).await;
     if let Err(error) = revoked {
         tracing::warn!("tokens of a failed login could not be revoked: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(number: u64) -> AttemptId {
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let id = URL_SAFE_NO_PAD.encode(u128::from(number).to_be_bytes());
+        AttemptId::from_text(&id).expect("16 bytes")
+    }
+
+    #[test]
+    fn a_fresh_attempt_is_remembered_however_many_there_were() {
+        let results = results();
+        for number in 0..2 * REMEMBERED {
+            results.get_with(attempt(number), Arc::default);
+            // As if strangers came back again and again with theirs.
+            results.get(&attempt(number / 2));
+        }
+        results.run_pending_tasks();
+        for number in 2 * REMEMBERED - 100..2 * REMEMBERED {
+            assert!(results.contains_key(&attempt(number)), "{number}");
+        }
+        assert!(results.entry_count() <= REMEMBERED);
     }
 }

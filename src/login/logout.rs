@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::return_to::ReturnTo;
 use super::{Content, Reply, Site};
@@ -13,6 +13,11 @@ use crate::session::{Session, Sessions};
 
 /// How long a logout is remembered in the browser, so that nobody is logged straight back in.
 pub const REMEMBERED_SECONDS: u64 = 60;
+
+/// Has the browser forget the pages it kept: going back would show them again, with the name of
+/// whoever has left (W3C Clear Site Data §3.1). Browsers heed it over https only, and on loopback.
+pub const FORGET_PAGES: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\""));
 
 impl Site {
     /// The answer to a request to the logout address, and the session that it ended, whose
@@ -26,7 +31,7 @@ impl Site {
         sessions: &Sessions,
     ) -> (Reply, Option<Arc<Session>>) {
         match *method {
-            Method::GET | Method::HEAD if query == "done" => {
+            Method::GET | Method::HEAD if query == "done" && session.is_none() => {
                 (self.signed_out(&ReturnTo::home(self.public_url())), None)
             }
             Method::GET | Method::HEAD => (self.logout_question(session.as_deref()), None),

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::callback::{self, Share};
 use crate::config::public_url::PublicUrl;
 
 /// Bytes of a destination with its query; a longer one is cut to its path.
@@ -27,10 +29,11 @@ impl ReturnTo {
 
     /// `depth` bounds `/sessions/new?return_to=/sessions/new?…`.
     fn judge(wanted: &str, public_url: &PublicUrl, depth: u8) -> Option<Self> {
-        // Only a path is a place of ours; browsers drop tabs and line ends and read `\` as `/`,
-        // so nothing that holds one is worth resolving.
-        let odd = |c: char| c.is_control() || c == '\\' || c.is_whitespace();
-        if !wanted.starts_with('/') || wanted.contains(odd) || depth > 2 {
+        // Only a path is a place of ours; browsers drop tabs and line ends and read `\` before
+        // the query as `/`, so nothing that holds one is worth resolving.
+        let odd = |c: char| c.is_control() || c.is_whitespace();
+        let path = wanted.split(['?', '#']).next().unwrap_or_default();
+        if !path.starts_with('/') || path.contains('\\') || wanted.contains(odd) || depth > 2 {
             return None;
         }
         let base = Url::parse(public_url.origin()).ok()?;
@@ -40,12 +43,13 @@ impl ReturnTo {
         if url.origin() != base.origin() || url.path().starts_with("//") {
             return None;
         }
-        let place = below(url.path(), public_url.prefix())?;
+        // CodeScan reads escapes, so what stands for its login page is told by the decoded path.
+        let place = percent_decode_str(below(url.path(), public_url.prefix())?).decode_utf8_lossy();
         if place == "/sessions/new" {
             let (_, inner) = url.query_pairs().find(|(name, _)| name == "return_to")?;
             return Self::judge(&inner, public_url, depth + 1);
         }
-        if is_never_a_destination(place, url.query()) {
+        if is_never_a_destination(&place, url.query()) {
             return None;
         }
         Self::bounded(&url)
@@ -89,15 +93,10 @@ fn is_never_a_destination(place: &str, query: Option<&str>) -> bool {
     let own = match place.strip_prefix("/_codescan/oauth2/") {
         Some("logout" | "userinfo" | "auth") => true,
         // With a query it is CodeScan's own callback, which is worth going on to.
-        Some("authorize") => query.is_none_or(|query| query.is_empty() || is_ours(query)),
+        Some("authorize") => callback::share(query.unwrap_or_default()) != Share::Theirs,
         _ => false,
     };
     sessions || own
-}
-
-fn is_ours(query: &str) -> bool {
-    url::form_urlencoded::parse(query.as_bytes())
-        .any(|(name, value)| name == "rd" || (name == "state" && value.starts_with("cop1.")))
 }
 
 #[cfg(test)]

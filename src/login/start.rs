@@ -42,13 +42,20 @@ impl Site {
             return Started::not_yet(Reply::problem(problem));
         }
         if self.is_elsewhere(headers) {
-            return Started::not_yet(self.move_to_public_url(&return_to));
+            return self.move_to(return_to.absolute(self.public_url()));
         }
-        self.start(headers, &return_to, now)
+        self.leave(headers, &return_to, now)
     }
 
     /// Somebody pressed "Sign in", or came by a link that says so: no circle can come of that.
     pub fn start(&self, headers: &HeaderMap, return_to: &ReturnTo, now: SystemTime) -> Started {
+        if self.is_elsewhere(headers) {
+            return self.move_to(self.sign_in(return_to).as_str().to_owned());
+        }
+        self.leave(headers, return_to, now)
+    }
+
+    fn leave(&self, headers: &HeaderMap, return_to: &ReturnTo, now: SystemTime) -> Started {
         let attempt = self.attempts().start(return_to, now);
         let to = self.bitbucket.authorize_url(&attempt.state, &attempt.verifier);
         let id = attempt.id.to_text();
@@ -83,9 +90,10 @@ impl Site {
             && self.cookies.value(headers, Cookie::Moved).is_none()
     }
 
-    fn move_to_public_url(&self, return_to: &ReturnTo) -> Reply {
+    /// To the same place at `public_url`'s host.
+    fn move_to(&self, address: String) -> Started {
         let moved = self.cookies.set(Cookie::Moved, "1", MOVED_SECONDS);
-        Reply::redirect(return_to.absolute(self.public_url())).with_cookies([moved])
+        Started::not_yet(Reply::redirect(address).with_cookies([moved]))
     }
 
     /// Removes the oldest login cookies, so that they never outgrow a request head.

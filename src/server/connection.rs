@@ -5,7 +5,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub struct Activity {
     phase: AtomicU8,
     /// Milliseconds from `opened` to the phase's beginning.
     since: AtomicU64,
+    /// The request served last has a body, of which some may still be on its way.
+    uploads: AtomicBool,
     wish: AtomicU8,
     wished: Notify,
 }
@@ -36,6 +38,13 @@ pub struct Activity {
 const READS_HEAD: u8 = 0;
 const SERVES: u8 = 1;
 const IDLES: u8 = 2;
+const LINGERS: u8 = 3;
+
+/// How long a closed connection may be silent before nothing more is expected on it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes thrown away at a time.
+const SCRATCH: usize = 16 * 1024;
 
 /// What the worker wants of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +62,7 @@ impl Activity {
             opened: now,
             phase: AtomicU8::new(READS_HEAD),
             since: AtomicU64::new(0),
+            uploads: AtomicBool::new(false),
             wish: AtomicU8::new(0),
             wished: Notify::new(),
         })
@@ -65,8 +75,19 @@ impl Activity {
     }
 
     /// A request's head has arrived.
-    pub fn serves(&self) {
+    pub fn serves(&self, has_body: bool) {
+        self.uploads.store(has_body, Ordering::Relaxed);
         self.phase.store(SERVES, Ordering::Relaxed);
+    }
+
+    /// Whether bytes may still come on a connection that is being closed.
+    fn expects_more(&self) -> bool {
+        let lingers = self.phase.load(Ordering::Relaxed) == LINGERS;
+        if !lingers && self.uploads.load(Ordering::Relaxed) {
+            self.enter(LINGERS);
+            return true;
+        }
+        lingers
     }
 
     /// Whether the connection has been at what it is at for too long.
@@ -74,6 +95,7 @@ impl Activity {
         let limit = match self.phase.load(Ordering::Relaxed) {
             READS_HEAD => limits.header,
             IDLES => limits.idle,
+            LINGERS => LINGER,
             _ => return false,
         };
         let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
@@ -153,8 +175,22 @@ impl AsyncWrite for Watched {
         each_kind!(self, inner => Pin::new(inner).poll_flush(cx))
     }
 
+    /// A client in the middle of an upload would lose the answer, were the connection closed
+    /// with bytes unread: that resets it (RFC 9112 §9.6). So what still comes is read and
+    /// thrown away, until the client ends or falls silent.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each_kind!(self, inner => Pin::new(inner).poll_shutdown(cx))
+        ready!(each_kind!(self, inner => Pin::new(inner).poll_shutdown(cx)))?;
+        let mut scratch = [0; SCRATCH];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match each_kind!(self, inner => Pin::new(inner).poll_read(cx, &mut buffer)) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.activity.enter(LINGERS);
+                }
+                Poll::Pending if self.activity.expects_more() => return Poll::Pending,
+                Poll::Ready(_) | Poll::Pending => return Poll::Ready(Ok(())),
+            }
+        }
     }
 
     fn poll_write_vectored(

@@ -1,6 +1,6 @@
 //! Taking connections and requests, within limits of number, time and size.
 //!
-//! Each worker thread runs [`worker::run`] with a runtime of its own. What a request means is not
+//! Each worker thread runs [`worker::Worker::run`] with a runtime of its own. What a request means is not
 //! known here: it is handed on with the [`peer::Peer`] it came from.
 
 pub mod connection;

@@ -108,8 +108,8 @@ impl<A: Application> Worker<A> {
         let activity = Activity::begin(Instant::now());
         let _open = self.metrics.hold(|worker| &worker.connections);
         let _registered = Registered::new(Rc::clone(&self), Arc::clone(&activity));
-        let service = service_fn(|request| {
-            activity.serves();
+        let service = service_fn(|request: Request<Incoming>| {
+            activity.serves(!request.body().is_end_stream());
             let activity = Arc::clone(&activity);
             let worker = Rc::clone(&self);
             async move {

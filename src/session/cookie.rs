@@ -179,11 +179,14 @@ impl CookieNames {
         header(&cookie)
     }
 
-    /// Whether a `Set-Cookie` of `CodeScan` would overwrite one of ours.
+    /// Whether a `Set-Cookie` of `CodeScan` would overwrite one of ours. A browser sends a cookie
+    /// without a name as its value alone (RFC 6265bis §5.8.3), and that could look like ours.
     pub fn set_by(&self, set_cookie: &HeaderValue) -> bool {
         let bytes = set_cookie.as_bytes();
         let pair = bytes.split(|byte| *byte == b';').next().unwrap_or(bytes);
-        self.which_bytes(split_pair(pair).0).is_some()
+        let (name, value) = split_pair(pair);
+        let sent_as = if name.is_empty() { split_pair(value).0 } else { name };
+        self.which_bytes(sent_as).is_some()
     }
 
     fn name(&self, which: Cookie<'_>) -> String {

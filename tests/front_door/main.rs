@@ -2,6 +2,48 @@
 //!
 //! `harness` sets the stage; each other module tells of one subject.
 
+#![allow(
+    clippy::format_collect,
+    clippy::float_cmp,
+    reason = "what a test writes is short; and what it counts are whole numbers"
+)]
+
+#[allow(dead_code, reason = "the harness is shared, and this is one of its users")]
 mod harness;
 
+mod access;
+mod admin;
+mod bitbucket_faults;
+mod callback;
+mod callback_shared;
+mod commands;
+mod cookies;
+mod cross_site;
+mod destinations;
+mod draining;
+mod errors;
+mod fields;
+mod forwarded;
+mod forwarding;
+mod header_map;
+mod hostile;
+mod limits;
+mod listening;
+mod logging;
+mod login;
+mod login_cookies;
+mod login_settings;
+mod logout;
+mod loops;
 mod main_job;
+mod negotiation;
+mod open_redirect;
+mod outages;
+mod people;
+mod pooling;
+mod reloading;
+mod session_limits;
+mod sessions;
+mod streaming;
+mod upgrade;
+mod without_session;

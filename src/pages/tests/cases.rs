@@ -64,6 +64,13 @@ fn login_cases() -> Vec<Case> {
             &["new tab", "target=\"_blank\" rel=\"noopener\"", "sent again", "Nothing of it was"],
         ),
         case(
+            "login-for-foreign-form",
+            Problem::login_required_for_foreign_form(&public_url()),
+            "login_required",
+            401,
+            &["another site", "not passed on", "href=\"https://codescan.example.com/\""],
+        ),
+        case(
             "client-token",
             Problem::client_token_refused(),
             "client_token_refused",
@@ -170,8 +177,13 @@ fn bitbucket_cases() -> Vec<Case> {
         ),
         unreachable(
             "bitbucket-odd-answer",
-            BitbucketFault::UnexpectedAnswer(StatusCode::OK),
+            BitbucketFault::UnexpectedAnswer(None),
             &["bitbucket.token_url", "7.20"],
+        ),
+        unreachable(
+            "bitbucket-odd-status",
+            BitbucketFault::UnexpectedAnswer(Some(StatusCode::NOT_FOUND)),
+            &["404", "bitbucket.token_url", "7.20"],
         ),
         case(
             "bitbucket-in-session",
@@ -220,6 +232,13 @@ fn request_cases() -> Vec<Case> {
             "overloaded",
             503,
             &["codescan.max_connections"],
+        ),
+        case(
+            "too-many-logins",
+            Problem::too_many_logins(soon),
+            "overloaded",
+            503,
+            &["bitbucket.timeout"],
         ),
         case(
             "store",

@@ -114,9 +114,21 @@ impl Browser {
 
     /// Opens `target`, is sent to Bitbucket, says yes there, and returns the way back.
     pub async fn go_to_bitbucket_and_agree(&mut self, target: &str, slug: &str) -> String {
+        let authorize_url = self.go_to_bitbucket(target).await;
+        self.agree(&authorize_url, slug)
+    }
+
+    /// Opens `target` and is sent to Bitbucket; where to.
+    pub async fn go_to_bitbucket(&mut self, target: &str) -> String {
         let sent = self.get(target).await;
         assert_eq!(sent.status, StatusCode::FOUND, "{}", sent.text());
-        self.agree(sent.location(), slug)
+        assert!(sent.location().starts_with(&self.bitbucket.url()), "to {}", sent.location());
+        sent.location().to_owned()
+    }
+
+    /// The same browser, as it reaches the place by another name.
+    pub fn at_host(&self, host: &str) -> Self {
+        Self { client: self.client.called(host), ..self.clone() }
     }
 
     /// Says yes on Bitbucket's consent page; the callback's target.
@@ -146,6 +158,11 @@ impl Browser {
         self.cookies.keys().map(String::as_str).collect()
     }
 
+    /// Those whose names begin so.
+    pub fn cookies_named(&self, prefix: &str) -> Vec<&str> {
+        self.cookie_names().into_iter().filter(|name| name.starts_with(prefix)).collect()
+    }
+
     pub fn set_cookie(&mut self, name: &str, value: &str) {
         self.cookies.insert(name.to_owned(), value.to_owned());
     }
@@ -168,7 +185,7 @@ impl Browser {
     fn keep_cookies(&mut self, answer: &Answer) {
         for line in answer.set_cookies() {
             let cookie = cookie::Cookie::parse(line.to_owned()).expect("a cookie");
-            let removed = cookie.max_age().is_some_and(|age| age.is_zero());
+            let removed = cookie.max_age() == Some(cookie::time::Duration::ZERO);
             if removed {
                 self.cookies.remove(cookie.name());
             } else {

@@ -1,25 +1,35 @@
 //! A plain HTTP/1.1 client: one request a connection, nothing added but `Host`.
 
+use std::path::{Path, PathBuf};
+
 use bytes::Bytes;
 use http::header::{HOST, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use url::Url;
 
 use super::PATIENCE;
 use super::evidence::Evidence;
+use super::wire::{Duplex, Wire};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Speaks to one origin.
 #[derive(Clone)]
 pub struct Client {
-    address: String,
+    address: Address,
     host: String,
+    /// Sent with each request.
+    standing: Vec<(String, String)>,
     evidence: Evidence,
+}
+
+#[derive(Clone)]
+enum Address {
+    Tcp(String),
+    Unix(PathBuf),
 }
 
 /// An answer, read to its end.
@@ -35,12 +45,38 @@ impl Client {
         let url = Url::parse(origin).expect("an origin");
         let host = url.host_str().expect("a host");
         let address = format!("{host}:{}", url.port_or_known_default().expect("a port"));
-        Self { host: address.clone(), address, evidence }
+        Self {
+            host: address.clone(),
+            address: Address::Tcp(address),
+            standing: Vec::new(),
+            evidence,
+        }
     }
 
     /// The same place under another name in `Host`.
     pub fn called(&self, host: &str) -> Self {
         Self { host: host.to_owned(), ..self.clone() }
+    }
+
+    /// The same, with one more field in each request.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.standing.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The fields of each request.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.standing.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The same as lines, for a [`Wire`].
+    pub fn lines(&self) -> String {
+        self.fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+    }
+
+    /// The same by a socket file.
+    pub fn over(&self, socket: &Path) -> Self {
+        Self { address: Address::Unix(socket.to_owned()), ..self.clone() }
     }
 
     pub async fn get(&self, target: &str) -> Answer {
@@ -76,7 +112,7 @@ impl Client {
         *request.method_mut() = method;
         *request.uri_mut() = target.parse()?;
         request.headers_mut().insert(HOST, HeaderValue::from_str(&self.host)?);
-        for (name, value) in headers {
+        for (name, value) in self.fields().chain(headers.iter().copied()) {
             let name = http::HeaderName::from_bytes(name.as_bytes())?;
             request.headers_mut().append(name, HeaderValue::from_bytes(value.as_bytes())?);
         }
@@ -84,7 +120,7 @@ impl Client {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
-        let stream = TcpStream::connect(&self.address).await?;
+        let stream = self.dial().await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
@@ -98,18 +134,24 @@ impl Client {
 
     /// Sends bytes as they are and returns all that comes back until the other side closes.
     pub async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
-        let exchange = async {
-            let mut stream = TcpStream::connect(&self.address).await?;
-            stream.write_all(bytes).await?;
-            let mut answer = Vec::new();
-            // A reset after the answer is as good as an end.
-            let _ = stream.read_to_end(&mut answer).await;
-            Ok::<_, std::io::Error>(answer)
-        };
-        let answer = tokio::time::timeout(PATIENCE, exchange).await.expect("the proxy closes");
-        let answer = answer.expect("the proxy takes the connection");
+        let mut wire = self.open().await;
+        wire.send(bytes).await;
+        let answer = wire.rest().await;
         self.evidence.said(&answer);
         answer
+    }
+
+    /// A connection of its own, for more than one request or for odd ones.
+    pub async fn open(&self) -> Wire {
+        let stream = self.dial().await.expect("the proxy takes the connection");
+        Wire::new(stream, self.evidence.clone())
+    }
+
+    async fn dial(&self) -> std::io::Result<Box<dyn Duplex>> {
+        Ok(match &self.address {
+            Address::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+            Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        })
     }
 }
 
@@ -137,12 +179,25 @@ impl Answer {
 
     /// The proxy's error code, in JSON or on a page.
     pub fn error_code(&self) -> Option<String> {
-        let text = self.text();
         if let Ok(json) = serde_json::from_slice::<serde_json::Value>(&self.body) {
             return json["error"].as_str().map(str::to_owned);
         }
-        let after = text.split_once("id=\"error-code\"")?.1.split_once('>')?.1;
+        let text = self.text();
+        let after = text.split_once("<dt>Error</dt><dd><code>")?.1;
         Some(after.split_once('<')?.0.to_owned())
+    }
+
+    /// The cookie of this name that the answer sets or removes, with its attributes.
+    pub fn sets(&self, name: &str) -> Option<cookie::Cookie<'_>> {
+        let cookies = self.set_cookies().into_iter().map(cookie::Cookie::parse);
+        cookies.map(|cookie| cookie.expect("a cookie")).find(|cookie| cookie.name() == name)
+    }
+
+    /// Where the one link of a page of ours leads.
+    pub fn link(&self) -> String {
+        let text = self.text();
+        let (_, after) = text.split_once("<a class=\"button\" href=\"").expect("a link");
+        after.split_once('"').expect("its end").0.replace("&#38;", "&")
     }
 
     /// What is kept to look for secrets in. Cookies belong to the browser, which they are set in.

@@ -74,10 +74,11 @@ impl Evidence {
         let environment = String::from_utf8_lossy(&environment).replace('\0', "\n");
         let lines = || text.lines().chain(environment.lines());
         let secret = |name: &str| name.to_ascii_lowercase().ends_with("cookie_secret");
-        let given = lines().filter_map(|line| line.split_once('=')).filter_map(|(name, value)| {
-            secret(name.trim()).then(|| value.split(['"', ',', '[', ']', ' ']).map(str::to_owned))
-        });
-        self.secrets(given.flatten().filter(|value| !value.is_empty()));
+        let given = lines()
+            .filter_map(|line| line.split_once('='))
+            .filter(|(name, _)| secret(name.trim()))
+            .flat_map(|(_, value)| value.split(['"', ',', '[', ']', ' ']).map(str::to_owned));
+        self.secrets(given.filter(|value| !value.is_empty()));
         let fields = lines().filter(|line| line.contains("{access_token}"));
         let fields: Vec<String> = fields
             .filter_map(|line| line.split_once('='))

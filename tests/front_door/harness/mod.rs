@@ -10,20 +10,35 @@
 //! Everything that the proxy says (log lines, answers) is kept as evidence, together with every
 //! secret that was about, so that `tests/leaks` can look for one in the other afterwards.
 
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    reason = "what a test writes is short, and should be short to read"
+)]
+
 pub mod browser;
 pub mod client;
+pub mod command;
 pub mod evidence;
 pub mod proxy;
+pub mod upstream;
+pub mod websocket;
+pub mod wire;
 
 use std::time::Duration;
 
-use simulator::{Bitbucket, BitbucketOptions, Codescan, CodescanOptions};
+use simulator::{Bitbucket, BitbucketOptions, Codescan, CodescanOptions, Received};
 
 pub use browser::Browser;
 pub use client::{Answer, Client};
 pub use proxy::{Proxy, Settings};
 
 use evidence::Evidence;
+
+/// Where logins begin and come back to, and where they end.
+pub const AUTHORIZE: &str = "/_codescan/oauth2/authorize";
+pub const LOGOUT: &str = "/_codescan/oauth2/logout";
+pub const USERINFO: &str = "/_codescan/oauth2/userinfo";
 
 /// How long a test waits for something that should happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -56,6 +71,15 @@ impl Stage {
         let bitbucket = Bitbucket::start(bitbucket).await.expect("the Bitbucket simulator starts");
         codescan.bitbucket = Some(bitbucket.clone());
         let codescan = Codescan::start(codescan).await.expect("the upstream starts");
+        Self::around(bitbucket, codescan, change).await
+    }
+
+    /// With servers that run, so that the settings can tell of them.
+    pub async fn around(
+        bitbucket: Bitbucket,
+        codescan: Codescan,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let evidence = Evidence::new();
         let mut settings = Settings::between(&bitbucket, &codescan);
         change(&mut settings);
@@ -76,9 +100,32 @@ impl Stage {
         browser
     }
 
+    /// A machine that has the session cookie of this person.
+    pub async fn session_of(&self, slug: &str) -> Client {
+        self.client().with("cookie", &self.logged_in(slug).await.cookie_header())
+    }
+
     /// A machine: no cookies, no `Sec-Fetch-*`.
     pub fn client(&self) -> Client {
         Client::new(&self.proxy.origin(), self.evidence.clone())
+    }
+
+    /// The last request that reached `CodeScan` under this path.
+    pub fn received(&self, path: &str) -> Received {
+        self.codescan.requests_to(path).pop().unwrap_or_else(|| panic!("nothing came to {path}"))
+    }
+
+    /// Starts the proxy again, at the same place and with some settings changed.
+    pub async fn restart_proxy(&mut self, change: impl FnOnce(&mut Settings)) {
+        self.proxy.restart(&self.evidence, change).await;
+    }
+
+    /// A metric, its name without `codescan_oauth_proxy_` and with its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.admin("/metrics").await.text();
+        let prefix = format!("codescan_oauth_proxy_{name} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
+        value.unwrap_or_else(|| panic!("no metric {name}")).parse().expect("a number")
     }
 
     /// Asks the admin listener.
@@ -99,6 +146,23 @@ impl Drop for Stage {
         self.evidence.secrets(self.bitbucket.issued_secrets());
         self.evidence.secrets([self.bitbucket.client_secret().to_owned()]);
     }
+}
+
+/// SHA-256 in lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes in which no piece looks like another: byte `i` is `i % 251`, as `/bytes/{n}` sends them.
+pub fn pattern(length: usize) -> Vec<u8> {
+    (0..251_u8).cycle().take(length).collect()
+}
+
+/// Waits for something, but not for ever.
+pub async fn patiently<T>(what: &str, waiting: impl Future<Output = T>) -> T {
+    let came = tokio::time::timeout(PATIENCE, waiting).await;
+    came.unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
 
 /// Looks again and again until `ready` says so; fails the test after [`PATIENCE`].

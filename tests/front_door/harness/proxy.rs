@@ -1,13 +1,15 @@
 //! The real binary, as a process of its own.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use simulator::{Bitbucket, Codescan};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -15,6 +17,7 @@ use super::evidence::Evidence;
 use super::{PATIENCE, wait_until};
 
 /// What is written into the settings file: TOML values by `section.key`.
+#[derive(Clone)]
 pub struct Settings {
     values: BTreeMap<String, String>,
     /// Lines of `[codescan.headers]`; empty: the default.
@@ -48,6 +51,11 @@ impl Settings {
         self.set(key, &format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
     }
 
+    pub fn remove(&mut self, key: &str) -> &mut Self {
+        self.values.remove(key);
+        self
+    }
+
     pub fn header(&mut self, name: &str, value: &str) -> &mut Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -65,19 +73,21 @@ impl Settings {
             let (its_section, name) = key.split_once('.').expect("section.key");
             if its_section != section {
                 section = its_section;
-                file.push_str(&format!("[{section}]\n"));
+                writeln!(file, "[{section}]").expect("text grows");
             }
-            file.push_str(&format!("{name} = {value}\n"));
+            writeln!(file, "{name} = {value}").expect("text grows");
         }
         if !self.headers.is_empty() {
             file.push_str("[codescan.headers]\n");
             for (name, value) in &self.headers {
-                file.push_str(&format!("\"{name}\" = \"{value}\"\n"));
+                writeln!(file, "\"{name}\" = \"{value}\"").expect("text grows");
             }
         }
         file
     }
 }
+
+const SETTINGS: &str = "settings.toml";
 
 /// A running proxy. Ends with the test.
 pub struct Proxy {
@@ -87,12 +97,15 @@ pub struct Proxy {
     public_url: String,
     log: PathBuf,
     folder: TempDir,
+    settings: Settings,
+    _places: [Place; 2],
 }
 
 impl Proxy {
     /// Starts it and waits until it is ready.
     pub async fn start(mut settings: Settings, evidence: &Evidence) -> Self {
-        let (port, admin_port) = (free_port(), free_port());
+        let places = [Place::reserve(), Place::reserve()];
+        let (port, admin_port) = (places[0].port(), places[1].port());
         if !settings.has("server.listen") {
             settings.text("server.listen", &format!("127.0.0.1:{port}"));
         }
@@ -102,24 +115,23 @@ impl Proxy {
         settings.text("admin.listen", &format!("127.0.0.1:{admin_port}"));
         let public_url = settings.values["server.public_url"].trim_matches('"').to_owned();
         let folder = tempfile::tempdir().expect("a folder for settings");
-        let file = folder.path().join("settings.toml");
+        let file = folder.path().join(SETTINGS);
         fs::write(&file, settings.toml()).expect("settings are written");
-        let (log, output) = evidence.log_file(&format!("proxy-{port}.log"));
-        let errors = output.try_clone().expect("one file for both outputs");
-        let child = Command::new(env!("CARGO_BIN_EXE_codescan-oauth-proxy"))
-            .arg("--config")
-            .arg(&file)
-            .env_remove("HTTPS_PROXY")
-            .env_remove("HTTP_PROXY")
-            .envs(settings.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .expect("the proxy starts");
-        let mut proxy = Self { child, port, admin_port, public_url, log, folder };
+        let (log, _) = evidence.log_file(&format!("proxy-{port}.log"));
+        let child = spawn(&settings, &file, &log);
+        let mut proxy =
+            Self { child, port, admin_port, public_url, log, folder, settings, _places: places };
         proxy.wait_until_live(evidence).await;
         proxy
+    }
+
+    /// Ends it, and starts it again at the same place with some settings changed.
+    pub async fn restart(&mut self, evidence: &Evidence, change: impl FnOnce(&mut Settings)) {
+        self.signal("TERM");
+        self.ended().await;
+        self.rewrite_settings(change);
+        self.child = spawn(&self.settings, &self.settings_file(), &self.log);
+        self.wait_until_live(evidence).await;
     }
 
     async fn wait_until_live(&mut self, evidence: &Evidence) {
@@ -133,7 +145,7 @@ impl Proxy {
                 );
             }
             let ready = admin.try_get("/readyz?verbose").await;
-            ready.is_ok_and(|answer| !answer.text().contains("starting"))
+            ready.is_ok_and(|answer| !answer.text().contains("not listening yet"))
         })
         .await;
     }
@@ -165,7 +177,24 @@ impl Proxy {
     }
 
     pub fn settings_file(&self) -> PathBuf {
-        self.folder.path().join("settings.toml")
+        self.folder.path().join(SETTINGS)
+    }
+
+    /// Writes other settings into its file, in one stroke as a tool would, and leaves it to see.
+    pub fn rewrite_settings(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        let new = self.folder.path().join("new.toml");
+        fs::write(&new, self.settings.toml()).expect("settings are written");
+        fs::rename(new, self.settings_file()).expect("settings are put in place");
+    }
+
+    /// Puts other settings in force.
+    pub async fn reload(&mut self, change: impl FnOnce(&mut Settings)) {
+        let in_force = |log: &str| log.matches("new settings are in force").count();
+        let before = in_force(&self.log());
+        self.rewrite_settings(change);
+        self.signal("HUP");
+        wait_until("new settings are in force", async || in_force(&self.log()) > before).await;
     }
 
     /// Everything it has logged so far.
@@ -226,8 +255,37 @@ impl Drop for Proxy {
     }
 }
 
-/// A port that nobody had a moment ago.
-pub fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("an address").port()
+fn spawn(settings: &Settings, file: &Path, log: &Path) -> Child {
+    let output = fs::OpenOptions::new().append(true).open(log).expect("the log opens");
+    let errors = output.try_clone().expect("one file for both outputs");
+    Command::new(env!("CARGO_BIN_EXE_codescan-oauth-proxy"))
+        .arg("--config")
+        .arg(file)
+        .env_remove("HTTPS_PROXY")
+        .env_remove("HTTP_PROXY")
+        .envs(settings.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()
+        .expect("the proxy starts")
+}
+
+/// A port that stays ours: bound, so that the system gives it to nobody else, and not listening,
+/// so that the proxy can.
+struct Place(Socket);
+
+impl Place {
+    fn reserve() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_reuse_address(true).expect("an option that every system has");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).expect("a free port");
+        Self(socket)
+    }
+
+    fn port(&self) -> u16 {
+        let address = self.0.local_addr().ok().and_then(|address| address.as_socket());
+        address.expect("an address").port()
+    }
 }

@@ -1,0 +1,138 @@
+//! The client's body on its way to `CodeScan`: as long as it says, or chunked.
+
+use std::io::Write;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method};
+use http_body::Body;
+
+use super::outbox::Outbox;
+use crate::forward::body::{BodyError, RequestBody};
+use crate::forward::connect::Stream;
+
+pub enum Sending {
+    Length(RequestBody),
+    Chunked(RequestBody),
+    /// The whole body has been handed over to be written.
+    Done,
+    /// Nobody reads the rest.
+    GivenUp,
+}
+
+/// How far the client's body has been taken in.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    All,
+    /// As much as may wait.
+    Enough,
+    /// As much as has come.
+    Waiting,
+}
+
+impl Sending {
+    /// Ends the head with the field that frames the body (RFC 9112 §6).
+    pub fn begin(body: RequestBody, method: &Method, head: &mut Vec<u8>) -> Self {
+        let sending = match body.size_hint().exact() {
+            Some(0) => {
+                // RFC 9110 §8.6: where a body would be expected, its absence is said.
+                if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+                    head.extend_from_slice(b"content-length: 0\r\n");
+                }
+                Self::Done
+            }
+            Some(length) => {
+                // Writing to a Vec does not fail.
+                let _ = write!(head, "content-length: {length}\r\n");
+                Self::Length(body)
+            }
+            None => {
+                head.extend_from_slice(b"transfer-encoding: chunked\r\n");
+                Self::Chunked(body)
+            }
+        };
+        head.extend_from_slice(b"\r\n");
+        sending
+    }
+
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Self::Length(_) | Self::Chunked(_))
+    }
+
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// Takes in and writes out. Ready when all is written, or nobody takes it.
+    pub fn poll(
+        &mut self,
+        outbox: &mut Outbox,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), BodyError>> {
+        if matches!(self, Self::GivenUp) {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let taken = self.take_in(outbox, cx)?;
+            if ready!(outbox.poll_send(stream, cx)).is_err() {
+                // It may have answered already and hung up; the answer will tell.
+                *self = Self::GivenUp;
+                return Poll::Ready(Ok(()));
+            }
+            match taken {
+                Taken::All => return Poll::Ready(Ok(())),
+                Taken::Waiting => return Poll::Pending,
+                Taken::Enough => {}
+            }
+        }
+    }
+
+    fn take_in(&mut self, outbox: &mut Outbox, cx: &mut Context<'_>) -> Result<Taken, BodyError> {
+        while !outbox.is_full() {
+            let (body, chunked) = match self {
+                Self::Length(body) => (body, false),
+                Self::Chunked(body) => (body, true),
+                Self::Done | Self::GivenUp => return Ok(Taken::All),
+            };
+            let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
+                return Ok(Taken::Waiting);
+            };
+            match frame.transpose()?.map(http_body::Frame::into_data) {
+                Some(Ok(data)) if chunked => push_chunk(outbox, data),
+                Some(Ok(data)) => outbox.push(data),
+                Some(Err(frame)) if chunked => {
+                    push_end(outbox, frame.trailers_ref());
+                    *self = Self::Done;
+                }
+                None if chunked => {
+                    push_end(outbox, None);
+                    *self = Self::Done;
+                }
+                Some(Err(_)) | None => *self = Self::Done,
+            }
+        }
+        Ok(Taken::Enough)
+    }
+}
+
+fn push_chunk(outbox: &mut Outbox, data: Bytes) {
+    // A chunk of no bytes would be the last one.
+    if !data.is_empty() {
+        outbox.push(Bytes::from(format!("{:x}\r\n", data.len())));
+        outbox.push(data);
+        outbox.push(Bytes::from_static(b"\r\n"));
+    }
+}
+
+fn push_end(outbox: &mut Outbox, trailers: Option<&HeaderMap>) {
+    let mut end = BytesMut::from(&b"0\r\n"[..]);
+    for (name, value) in trailers.into_iter().flatten() {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            end.extend_from_slice(part);
+        }
+    }
+    end.extend_from_slice(b"\r\n");
+    outbox.push(end.freeze());
+}
