@@ -1,8 +1,8 @@
 //! `access.public`: which requests need no login.
 //!
 //! Judged on the decoded, normalised path alone, never the query; and a path whose raw form could
-//! be read in two ways matches nothing, so that what is judged is what is forwarded (facts: the
-//! "checked in one form, forwarded in another" class of advisories).
+//! be read in two ways matches nothing, so that what is judged is what is forwarded
+//! (CVE-2021-29492, CVE-2019-9901: a path checked in one form and forwarded in another).
 
 use http::Method;
 use percent_encoding::percent_decode_str;

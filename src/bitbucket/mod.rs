@@ -101,7 +101,7 @@ impl Client {
     }
 
     /// Whether Bitbucket is at work: one cheap question without a token. A 200 alone is not
-    /// enough, it must say that its state is `RUNNING` (facts of `{url}/status`).
+    /// enough, `{url}/status` must say that its state is `RUNNING`.
     pub async fn status(&self) -> Result<(), Unreachable> {
         #[derive(serde::Deserialize)]
         struct Status {

@@ -36,19 +36,23 @@ impl Reload {
         Self { sources, current, seen, made_up, version: 0 }
     }
 
-    /// Runs on the control runtime for as long as it lives.
-    pub async fn run(mut self, app: Arc<App>, level: LevelControl) {
-        let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
-        loop {
-            tokio::select! {
-                _ = hangups.recv() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {
-                    if looks(&self.current.watched_files) == self.seen {
-                        continue;
+    /// Runs on the control runtime for as long as it lives. SIGHUP, which would end the program,
+    /// is taken from the call on, not from the first poll.
+    pub fn run(mut self, app: Arc<App>, level: LevelControl) -> impl Future<Output = ()> {
+        let hangups = signal(SignalKind::hangup());
+        async move {
+            let Ok(mut hangups) = hangups else { return };
+            loop {
+                tokio::select! {
+                    _ = hangups.recv() => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => {
+                        if looks(&self.current.watched_files) == self.seen {
+                            continue;
+                        }
                     }
                 }
+                self.read_again(&app, &level);
             }
-            self.read_again(&app, &level);
         }
     }
 

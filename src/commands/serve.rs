@@ -165,10 +165,12 @@ impl Program {
             };
             watch::start(&app, &readiness);
             tokio::spawn(reload.run(Arc::clone(&app), logs.level()));
+            // Whoever is told that it listens may tell it to stop.
+            let told = told_to_stop();
             readiness.listening();
             tracing::info!(address = public.address(), "listening");
             drop(public);
-            serve_until_told(&app, &readiness, &drain_control, &mut deaths).await
+            serve_until_told(told, &app, &readiness, &drain_control, &mut deaths).await
         });
         // What still runs there is a call to Bitbucket that nobody waits for.
         control.shutdown_timeout(Duration::from_millis(100));
@@ -197,13 +199,14 @@ impl Program {
 /// Serves until a signal, then drains: unready first, while still serving, then no new
 /// connections, then what is under way, all within `server.drain_timeout`.
 async fn serve_until_told(
+    told: impl Future<Output = ()>,
     app: &App,
     readiness: &Readiness,
     drain: &DrainControl,
     deaths: &mut mpsc::UnboundedReceiver<usize>,
 ) -> u8 {
     tokio::select! {
-        () = told_to_stop() => {}
+        () = told => {}
         _ = deaths.recv() => {
             tracing::error!("a worker died; the program ends, to be started again");
             return BROKEN;
@@ -229,15 +232,15 @@ async fn serve_until_told(
     0
 }
 
-async fn told_to_stop() {
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// Takes the signals from the call on, not from the first poll.
+fn told_to_stop() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut term), Ok(mut int)) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
     }
 }
 

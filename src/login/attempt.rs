@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use uuid::Uuid;
+use uuid::Builder;
 
 use super::return_to::ReturnTo;
 use crate::config::Settings;
@@ -29,6 +29,13 @@ const VERIFIER_LABEL: &[u8] = b"code_verifier v1";
 pub struct AttemptId([u8; 16]);
 
 impl AttemptId {
+    fn generate(now: SystemTime) -> Self {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let millis = u64::try_from(since).unwrap_or(u64::MAX);
+        let id = Builder::from_unix_timestamp_millis(millis, &seal::random());
+        Self(id.into_uuid().into_bytes())
+    }
+
     pub fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
@@ -70,7 +77,7 @@ pub struct Attempts<'a> {
 
 impl Attempts<'_> {
     pub fn start(&self, return_to: &ReturnTo, now: SystemTime) -> Started {
-        let id = AttemptId(Uuid::now_v7().into_bytes());
+        let id = AttemptId::generate(now);
         let cookie = Secret::new(URL_SAFE_NO_PAD.encode(seal::random::<32>()));
         let mut record = Vec::with_capacity(56 + return_to.as_str().len());
         record.extend_from_slice(&id.0);

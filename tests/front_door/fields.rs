@@ -76,6 +76,23 @@ async fn nobody_can_say_who_they_are_or_where_they_came_to() {
 }
 
 #[tokio::test]
+async fn nor_by_a_handshake_or_the_callback_that_codescan_shares_with_us() {
+    let stage = Stage::set().await;
+    let session = stage.session_of("jcitizen").await;
+    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (path, fields) in [("/ws", upgrade), ("/_codescan/oauth2/authorize", "")] {
+        let mut wire = session.open().await;
+        let fields = format!("{}{fields}{}", session.lines(), spoofed());
+        wire.send(get(&format!("{path}?state=theirs&code=a%20b"), &fields)).await;
+        wire.head().await;
+        let received = stage.received(path);
+        assert!(received.headers.iter().all(|(_, value)| !value.contains("spoofed")), "{path}");
+        assert_eq!(received.query(), Some("state=theirs&code=a%20b"));
+    }
+}
+
+#[tokio::test]
 async fn names_of_the_header_map_are_ours_alone() {
     let stage = open_to_callers().await;
     let spellings = ["X-SSO-Login", "x-sso-login", "X_SSO_Login", "X-SSO_LOGIN", "x_sso-login"];

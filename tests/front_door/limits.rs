@@ -254,3 +254,13 @@ async fn codings_that_only_look_like_chunked_end_nothing_early() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{coding:?}");
     }
 }
+
+#[tokio::test]
+async fn bytes_behind_a_request_of_http_1_0_are_not_another() {
+    let stage = open_to_all(|_| {}).await;
+    let smuggled = get("/api/smuggled", "");
+    let request = format!("POST /api/x HTTP/1.0\r\nHost: h\r\n\r\n{smuggled}");
+    let answer = said_to(&stage, request).await;
+    assert_eq!(answer.matches("HTTP/1.1 ").count() + answer.matches("HTTP/1.0 ").count(), 1);
+    assert_eq!(stage.codescan.requests_to("/api/smuggled").len(), 0);
+}

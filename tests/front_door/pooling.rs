@@ -184,9 +184,9 @@ fn trust(settings: &mut Settings, codescan: &simulator::Codescan) {
     settings.text("codescan.ca_file", &file("ca", codescan.ca_pem()));
 }
 
-/// A file below the test's own temporary folder.
+/// A file of its own in the folder that cargo keeps for tests; it lives as long as the proxy.
 fn file(name: &str, content: &str) -> String {
-    let folder = tempfile::tempdir().expect("a folder").keep();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder").keep();
     let path = folder.join(name);
     std::fs::write(&path, content).expect("it is written");
     path.to_str().expect("a path of text").to_owned()

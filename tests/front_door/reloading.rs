@@ -1,6 +1,8 @@
 //! New settings for a running program.
 
 use http::StatusCode;
+use simulator::codescan::Tls;
+use simulator::{Codescan, CodescanOptions};
 
 use crate::harness::{Stage, pattern, wait_until};
 
@@ -46,7 +48,7 @@ async fn a_changed_file_is_noticed_without_a_word() {
 async fn codescan_can_move() {
     let mut stage = Stage::set().await;
     let session = stage.session_of("jcitizen").await;
-    let other = simulator::Codescan::start(simulator::CodescanOptions::default());
+    let other = Codescan::start(CodescanOptions::default());
     let other = other.await.expect("another upstream starts");
     stage
         .proxy
@@ -164,4 +166,24 @@ async fn requests_under_way_finish_with_the_settings_they_began_with() {
         })
         .await;
     wire.until(b"chunk 5\n\r\n0\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn a_changed_authority_is_read_again() {
+    let options = CodescanOptions { tls: Tls::Server, ..CodescanOptions::default() };
+    let codescan = Codescan::start(options.clone()).await.expect("it starts");
+    let other = Codescan::start(options).await.expect("it starts");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, other.ca_pem()).expect("it is written");
+    let stage = Stage::with(|settings| {
+        settings.text("codescan.url", codescan.url());
+        settings.text("codescan.ca_file", file.to_str().expect("a path of text"));
+        settings.set("access.public", "[\"/**\"]");
+    })
+    .await;
+    assert_eq!(stage.client().get("/bytes/1").await.status, StatusCode::BAD_GATEWAY);
+    std::fs::write(&file, codescan.ca_pem()).expect("it is written");
+    stage.proxy.wait_for_log(&["new settings are in force"]).await;
+    assert_eq!(stage.client().get("/bytes/1").await.status, StatusCode::OK);
 }

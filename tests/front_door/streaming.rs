@@ -63,11 +63,7 @@ async fn an_upload_reaches_codescan_piece_by_piece() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_never_looks_whole() {
     let upstream = Upstream::start().await;
-    let stage = Stage::with(|settings| {
-        settings.text("codescan.url", upstream.url());
-        settings.set("access.public", "[\"/**\"]");
-    })
-    .await;
+    let stage = before(&upstream).await;
     for framing in ["content-length: 1000", "transfer-encoding: chunked"] {
         let mut wire = stage.client().open().await;
         wire.send(get("/", "")).await;
@@ -113,9 +109,17 @@ async fn a_broken_chunk_is_not_passed_on_as_a_good_one() {
     let stage = Stage::set().await;
     let session = stage.session_of("jcitizen").await;
     let fields = format!("{}Transfer-Encoding: chunked\r\n", session.lines());
-    for chunk in
-        ["x\r\nhello\r\n", "5\r\nhelloX", "FFFFFFFFFFFFFFFFF\r\nhello", "-1\r\n", "+5\r\nhello\r\n"]
-    {
+    for chunk in [
+        "x\r\nhello\r\n",
+        "5\r\nhelloX",
+        "FFFFFFFFFFFFFFFFF\r\nhello",
+        "-1\r\n",
+        "+5\r\nhello\r\n",
+        "5\nhello\r\n",
+        "5;a=b\nhello\r\n",
+        "5\r\nhello\n",
+        "\r\n5\r\nhello\r\n",
+    ] {
         stage.codescan.clear_requests();
         let request = format!("{}{chunk}0\r\n\r\n", head("POST", "/api/ce/submit", &fields));
         let answer = String::from_utf8(session.raw(request.as_bytes()).await).expect("text");
@@ -163,4 +167,81 @@ async fn trailers_are_left_out() {
     let answer = String::from_utf8(answer).expect("text");
     assert!(answer.contains("before the trailers\n"), "{answer}");
     assert!(answer.ends_with("0\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_that_can_be_read_in_two_ways_is_none() {
+    let upstream = Upstream::start().await;
+    let stage = before(&upstream).await;
+    for head in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6",
+        "HTTP/1.1 200 OK\r\ncontent-length: +5",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked",
+        "HTTP/1.1 200 OK\r\ncontent-length : 5",
+        "HTTP/1.1 200 OK\r\nx: a\r\n content-length: 5",
+        "HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 5",
+        "HTTP/1.1 20 OK\r\ncontent-length: 5",
+        "HTTP/2 200 OK\r\ncontent-length: 5",
+        "SSH-2.0-OpenSSH\r\ncontent-length: 5",
+    ] {
+        let mut wire = stage.client().open().await;
+        wire.send(get("/", "")).await;
+        let mut call = upstream.call().await;
+        call.answer(format!("{head}\r\n\r\nhello")).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.error_code().as_deref(), Some("upstream_unreachable"), "{head}");
+        call.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_not_read_for_ever() {
+    let upstream = Upstream::start().await;
+    let stage = before(&upstream).await;
+    let mut wire = stage.client().open().await;
+    wire.send(get("/", "")).await;
+    let mut call = upstream.call().await;
+    call.answer("HTTP/1.1 200 OK\r\nx: ").await;
+    // The proxy may hang up in the middle of it.
+    let _ = call.try_answer("x".repeat(4_000_000)).await;
+    let answer = wire.answer().await;
+    assert_eq!(answer.error_code().as_deref(), Some("upstream_unreachable"));
+}
+
+#[tokio::test]
+async fn what_codescan_says_beforehand_is_not_its_answer() {
+    let upstream = Upstream::start().await;
+    let stage = before(&upstream).await;
+    let mut wire = stage.client().open().await;
+    wire.send(get("/", "")).await;
+    let mut call = upstream.call().await;
+    let beforehand = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n";
+    call.answer(beforehand).await;
+    call.answer("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
+    let answer = wire.answer().await;
+    assert_eq!((answer.status, answer.text().as_str()), (StatusCode::OK, "hello"));
+    assert_eq!(answer.header("link"), None);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_length_ends_with_its_connection() {
+    let upstream = Upstream::start().await;
+    let stage = before(&upstream).await;
+    for version in ["HTTP/1.0", "HTTP/1.1"] {
+        let mut wire = stage.client().open().await;
+        wire.send(get("/", "")).await;
+        let mut call = upstream.call().await;
+        call.answer(format!("{version} 200 OK\r\n\r\nhello")).await;
+        drop(call);
+        assert_eq!(wire.answer().await.text(), "hello");
+    }
+}
+
+/// Before an upstream of our own making, open to all.
+async fn before(upstream: &Upstream) -> Stage {
+    Stage::with(|settings| {
+        settings.text("codescan.url", upstream.url());
+        settings.set("access.public", "[\"/**\"]");
+    })
+    .await
 }

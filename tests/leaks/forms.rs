@@ -49,7 +49,6 @@ pub fn forms(secret: &str) -> Vec<Form> {
 
 fn forms_of(bytes: &[u8]) -> Vec<Form> {
     let percent = percent_encode(bytes, NON_ALPHANUMERIC).to_string();
-    let text = String::from_utf8_lossy(bytes);
     let mut forms = vec![
         form("raw", bytes, 1),
         form("hex", hex(bytes), HEX_STEP),
@@ -58,9 +57,14 @@ fn forms_of(bytes: &[u8]) -> Vec<Form> {
         form("URL-encoded, upper case", percent, 1),
         form("bytes in decimal", decimals(bytes, ", "), DECIMAL_STEP),
         form("bytes in decimal, without blanks", decimals(bytes, ","), DECIMAL_STEP),
-        form("JSON", serde_json::to_string(&text).expect("text is JSON").trim_matches('"'), 1),
-        form("HTML", html(&text), 1),
     ];
+    // Bytes that are no text are not written as text: the twelve characters `\u0000\u0001` of it
+    // would stand for two bytes, which any binary body may hold.
+    if let Ok(text) = str::from_utf8(bytes) {
+        let json = serde_json::to_string(text).expect("text is JSON");
+        forms.push(form("JSON", json.trim_matches('"'), 1));
+        forms.push(form("HTML", html(text), 1));
+    }
     for alignment in 0..3 {
         let standard = aligned(&STANDARD_NO_PAD, bytes, alignment);
         let url_safe = aligned(&URL_SAFE_NO_PAD, bytes, alignment);

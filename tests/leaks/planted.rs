@@ -102,6 +102,16 @@ fn the_bytes_that_a_cookie_stands_for_are_found() {
     assert!(is_found(STANDARD.encode([b"ab", &secret[..]].concat())));
 }
 
+#[test]
+fn a_body_that_counts_upwards_is_no_cookie() {
+    let mut bytes = [0xff; 32];
+    bytes[7..9].copy_from_slice(&[0, 1]);
+    let cookie = URL_SAFE_NO_PAD.encode(bytes);
+    let root = tempfile::tempdir().expect("a folder");
+    let counting = serde_json::to_vec("\u{0}\u{1}\u{2}\u{3}").expect("JSON");
+    assert_eq!(hunt(&[cookie], &evidence(root.path(), "answers.txt", &counting)).len(), 0);
+}
+
 /// At every place of the secret, and at every place of the line.
 #[test]
 fn any_twelve_characters_are_found_and_eleven_are_not() {

@@ -1,15 +1,15 @@
 //! The real binary, as a process of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use simulator::{Bitbucket, Codescan};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -98,12 +98,14 @@ pub struct Proxy {
     log: PathBuf,
     folder: TempDir,
     settings: Settings,
+    _places: [Place; 2],
 }
 
 impl Proxy {
     /// Starts it and waits until it is ready.
     pub async fn start(mut settings: Settings, evidence: &Evidence) -> Self {
-        let (port, admin_port) = (free_port(), free_port());
+        let places = [Place::reserve(), Place::reserve()];
+        let (port, admin_port) = (places[0].port(), places[1].port());
         if !settings.has("server.listen") {
             settings.text("server.listen", &format!("127.0.0.1:{port}"));
         }
@@ -117,7 +119,8 @@ impl Proxy {
         fs::write(&file, settings.toml()).expect("settings are written");
         let (log, _) = evidence.log_file(&format!("proxy-{port}.log"));
         let child = spawn(&settings, &file, &log);
-        let mut proxy = Self { child, port, admin_port, public_url, log, folder, settings };
+        let mut proxy =
+            Self { child, port, admin_port, public_url, log, folder, settings, _places: places };
         proxy.wait_until_live(evidence).await;
         proxy
     }
@@ -268,15 +271,21 @@ fn spawn(settings: &Settings, file: &Path, log: &Path) -> Child {
         .expect("the proxy starts")
 }
 
-/// A port that nobody had a moment ago and that was not given out before, below those that the
-/// system gives to outgoing connections: one of them could take it before the proxy does.
-pub fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let port = fastrand::u16(10_000..32_000);
-        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if is_free && GIVEN.lock().expect("nobody panicked while choosing").insert(port) {
-            return port;
-        }
+/// A port that stays ours: bound, so that the system gives it to nobody else, and not listening,
+/// so that the proxy can.
+struct Place(Socket);
+
+impl Place {
+    fn reserve() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_reuse_address(true).expect("an option that every system has");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).expect("a free port");
+        Self(socket)
+    }
+
+    fn port(&self) -> u16 {
+        let address = self.0.local_addr().ok().and_then(|address| address.as_socket());
+        address.expect("an address").port()
     }
 }

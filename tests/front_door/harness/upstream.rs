@@ -75,7 +75,12 @@ impl Call {
     }
 
     pub async fn answer(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).await.expect("the proxy reads");
+        self.try_answer(bytes).await.expect("the proxy reads");
+    }
+
+    /// The proxy may have hung up.
+    pub async fn try_answer(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        patiently("the proxy to read", self.stream.write_all(bytes.as_ref())).await
     }
 
     /// Waits until the proxy has closed the connection.
