@@ -9,11 +9,12 @@ use std::fmt::Write as _;
 use base64::Engine;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::hunter::WINDOW;
 
 /// One way of writing one secret.
+#[derive(Clone)]
 pub struct Form {
     pub name: &'static str,
     pub bytes: Vec<u8>,
@@ -34,9 +35,10 @@ const BASE64_STEP: usize = 15 - WINDOW + 1;
 const DECIMAL_STEP: usize = 2 * WINDOW - 1 - WINDOW + 1;
 
 /// The text itself, and what it stands for where it is 32 bytes in base64 (cookies and cookie
-/// secrets are), each in all forms.
+/// secrets are). Escaped for JSON or URLs, twelve characters may be two bytes, which are in many a
+/// body by chance: so the bytes are looked for in the other forms only.
 pub fn forms(secret: &str) -> Vec<Form> {
-    let mut forms = forms_of(secret.as_bytes());
+    let mut forms = [forms_of(secret.as_bytes()), escaped_forms_of(secret)].concat();
     let url_safe = secret.trim_end_matches('=').replace('+', "-").replace('/', "_");
     if let Some(bytes) = URL_SAFE_NO_PAD.decode(url_safe).ok().filter(|bytes| bytes.len() == 32) {
         forms.extend(forms_of(&bytes));
@@ -48,23 +50,13 @@ pub fn forms(secret: &str) -> Vec<Form> {
 }
 
 fn forms_of(bytes: &[u8]) -> Vec<Form> {
-    let percent = percent_encode(bytes, NON_ALPHANUMERIC).to_string();
     let mut forms = vec![
         form("raw", bytes, 1),
         form("hex", hex(bytes), HEX_STEP),
         form("upper-case hex", hex(bytes).to_uppercase(), HEX_STEP),
-        form("URL-encoded", lower_case_escapes(&percent), 1),
-        form("URL-encoded, upper case", percent, 1),
         form("bytes in decimal", decimals(bytes, ", "), DECIMAL_STEP),
         form("bytes in decimal, without blanks", decimals(bytes, ","), DECIMAL_STEP),
     ];
-    // Bytes that are no text are not written as text: the twelve characters `\u0000\u0001` of it
-    // would stand for two bytes, which any binary body may hold.
-    if let Ok(text) = str::from_utf8(bytes) {
-        let json = serde_json::to_string(text).expect("text is JSON");
-        forms.push(form("JSON", json.trim_matches('"'), 1));
-        forms.push(form("HTML", html(text), 1));
-    }
     for alignment in 0..3 {
         let standard = aligned(&STANDARD_NO_PAD, bytes, alignment);
         let url_safe = aligned(&URL_SAFE_NO_PAD, bytes, alignment);
@@ -72,6 +64,17 @@ fn forms_of(bytes: &[u8]) -> Vec<Form> {
         forms.push(form("url-safe base64", url_safe, BASE64_STEP));
     }
     forms
+}
+
+fn escaped_forms_of(text: &str) -> Vec<Form> {
+    let percent = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let json = serde_json::to_string(text).expect("text is JSON");
+    vec![
+        form("URL-encoded", lower_case_escapes(&percent), 1),
+        form("URL-encoded, upper case", percent, 1),
+        form("JSON", json.trim_matches('"'), 1),
+        form("HTML", html(text), 1),
+    ]
 }
 
 fn form(name: &'static str, bytes: impl AsRef<[u8]>, step: usize) -> Form {
