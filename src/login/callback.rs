@@ -127,6 +127,9 @@ impl Site {
         let (state, code) = match response {
             Response::Code { state, code } => (state, code.0),
             Response::Error { state, error } => {
+                if session.is_none() {
+                    report(&error, request_id);
+                }
                 return Judged::Reply(self.refused(&state, &error, session.is_some()));
             }
         };
@@ -215,7 +218,6 @@ impl Site {
         if has_session {
             return self.go_on(returned.as_ref());
         }
-        tracing::info!(error = %error.escape_debug(), "login refused at Bitbucket");
         let sign_in = self.sign_in(&self.place(returned.as_ref()));
         let scopes = &self.settings.bitbucket.scopes;
         let reply = Reply::problem(Problem::authorization_refused(error, scopes, sign_in));
@@ -263,6 +265,16 @@ impl Site {
                 Problem::bitbucket_unreachable(odd, None, Some(sign_in))
             }
         }
+    }
+}
+
+/// A person who says no is no news; any other refusal is for the administrator to look at.
+fn report(error: &str, request_id: &str) {
+    if error == "access_denied" {
+        tracing::info!(request_id, "a login was denied in Bitbucket");
+    } else {
+        let error = error.escape_debug();
+        tracing::warn!(request_id, %error, "Bitbucket refused a login: see its application link");
     }
 }
 

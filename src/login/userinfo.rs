@@ -17,7 +17,8 @@ struct Userinfo<'a> {
     email: Option<&'a str>,
     /// Seconds that the access token still lives.
     expires_in: u64,
-    /// Seconds that the session still lives if it is not used.
+    /// Seconds that the session still lives if it is not used. Until tokens are renewed it ends
+    /// with its access token at the latest.
     session_expires_in: u64,
     scopes: &'a [String],
 }
@@ -33,12 +34,13 @@ impl Site {
         };
         let lifetimes = Lifetimes::new(&self.settings.session);
         let person = session.person.as_ref();
+        let token_left = session.tokens.expires_at.saturating_duration_since(now);
         let info = Userinfo {
             user: session.user(),
             display_name: person.and_then(|person| person.display_name.as_deref()),
             email: person.and_then(|person| person.email.as_deref()),
-            expires_in: session.tokens.expires_at.saturating_duration_since(now).as_secs(),
-            session_expires_in: session.remaining(lifetimes, now).as_secs(),
+            expires_in: token_left.as_secs(),
+            session_expires_in: session.remaining(lifetimes, now).min(token_left).as_secs(),
             scopes: &session.tokens.scopes,
         };
         let json = serde_json::to_string(&info).expect("text and numbers are JSON");
