@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
+use crate::config::settings::CookieSecret;
 use crate::config::{self, Effective, Faults, Loaded, Sources};
+use crate::gateway::app::Snapshot;
+use crate::seal;
 
 /// Exit code for settings that are wrong: `EX_CONFIG` of sysexits(3).
 pub const WRONG_SETTINGS: u8 = 78;
@@ -27,13 +30,15 @@ impl Report {
 }
 
 pub fn run(sources: &Sources) -> Report {
-    match config::load(sources) {
-        Ok(loaded) => {
-            Report { stdout: table(&loaded.effective), stderr: warnings(&loaded), code: 0 }
-        }
-        Err(faults) => {
-            Report { stdout: String::new(), stderr: explain(&faults), code: WRONG_SETTINGS }
-        }
+    let loaded = match config::load(sources) {
+        Ok(loaded) => loaded,
+        Err(faults) => return Report::failed(explain(&faults), WRONG_SETTINGS),
+    };
+    // What `serve` would do next: read certificates and keys, and judge what is in them.
+    let made_up = CookieSecret::new(seal::random());
+    match Snapshot::new(loaded.settings.clone(), 0, &made_up) {
+        Ok(_) => Report { stdout: table(&loaded.effective), stderr: warnings(&loaded), code: 0 },
+        Err(error) => Report::failed(format!("{error}\n"), WRONG_SETTINGS),
     }
 }
 

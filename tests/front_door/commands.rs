@@ -115,3 +115,18 @@ async fn a_flag_beats_the_environment_and_that_the_file() {
     let line = shown.stdout.lines().find(|line| line.starts_with("access.client_tokens"));
     assert!(line.is_some_and(|line| line.contains("pass")), "{}", shown.stdout);
 }
+
+#[tokio::test]
+async fn check_says_what_serve_would_of_a_certificate_that_is_none() {
+    let stage = Stage::set().await;
+    let mut settings = Settings::between(&stage.bitbucket, &stage.codescan);
+    let broken = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(broken.path(), "no certificate").expect("it is written");
+    settings.text("server.public_url", "http://127.0.0.1:8080");
+    settings.text("bitbucket.ca_file", broken.path().to_str().expect("a path"));
+    for arguments in ["check", "serve"] {
+        let ended = run(&settings, &[arguments]);
+        assert_eq!(ended.code, Some(78), "{arguments}");
+        assert!(ended.stderr.contains("bitbucket.ca_file"), "{}", ended.stderr);
+    }
+}
