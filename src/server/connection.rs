@@ -31,6 +31,8 @@ pub struct Activity {
     since: AtomicU64,
     /// The request served last has a body, of which some may still be on its way.
     uploads: AtomicBool,
+    /// Milliseconds from `opened` to when it began to linger.
+    lingers_from: AtomicU64,
     wish: AtomicU8,
     wished: Notify,
 }
@@ -42,6 +44,9 @@ const LINGERS: u8 = 3;
 
 /// How long a closed connection may be silent before nothing more is expected on it.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long it may linger in all: a byte now and then must not keep it open for ever.
+const LINGER_AT_MOST: Duration = Duration::from_secs(10);
 
 /// Bytes thrown away at a time.
 const SCRATCH: usize = 16 * 1024;
@@ -63,6 +68,7 @@ impl Activity {
             phase: AtomicU8::new(READS_HEAD),
             since: AtomicU64::new(0),
             uploads: AtomicBool::new(false),
+            lingers_from: AtomicU64::new(0),
             wish: AtomicU8::new(0),
             wished: Notify::new(),
         })
@@ -71,7 +77,9 @@ impl Activity {
     fn enter(&self, phase: u8) {
         let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since.store(since, Ordering::Relaxed);
-        self.phase.store(phase, Ordering::Relaxed);
+        if self.phase.swap(phase, Ordering::Relaxed) != LINGERS {
+            self.lingers_from.store(since, Ordering::Relaxed);
+        }
     }
 
     /// A request's head has arrived.
@@ -98,8 +106,17 @@ impl Activity {
             LINGERS => LINGER,
             _ => return false,
         };
-        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
-        now.saturating_duration_since(self.opened).saturating_sub(since) > limit
+        self.age_of(&self.since, now) > limit || self.lingers_too_long(now)
+    }
+
+    fn lingers_too_long(&self, now: Instant) -> bool {
+        self.phase.load(Ordering::Relaxed) == LINGERS
+            && self.age_of(&self.lingers_from, now) > LINGER_AT_MOST
+    }
+
+    fn age_of(&self, moment: &AtomicU64, now: Instant) -> Duration {
+        let moment = Duration::from_millis(moment.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.opened).saturating_sub(moment)
     }
 
     pub fn ask(&self, wish: Wish) {

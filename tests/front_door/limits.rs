@@ -1,5 +1,7 @@
 //! Every limit that a client can run into, and heads that are no heads.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 
 use crate::harness::wire::{get, head};
@@ -253,4 +255,23 @@ async fn codings_that_only_look_like_chunked_end_nothing_early() {
         let answer = wire.answer().await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{coding:?}");
     }
+}
+
+/// A closed connection is read on for a while, so that the answer is not lost; but one who sends
+/// a byte now and then does not keep it open for ever.
+#[tokio::test]
+async fn a_closed_connection_is_not_kept_open_by_dripping_bytes() {
+    let stage = open_to_all(|settings| {
+        settings.text("server.max_body_size", "1KiB");
+    })
+    .await;
+    let mut wire = stage.client().open().await;
+    wire.send(head("POST", "/api/x", "Content-Length: 1000000\r\n")).await;
+    assert_eq!(wire.answer().await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let drip = async {
+        while wire.try_send("x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(16), drip).await.is_ok(), "still open");
 }
