@@ -41,6 +41,8 @@ const READS_HEAD: u8 = 0;
 const SERVES: u8 = 1;
 const IDLES: u8 = 2;
 const LINGERS: u8 = 3;
+/// The answer is made, and its end may still wait for a slow reader.
+const FLUSHES: u8 = 4;
 
 /// How long a closed connection may be silent before nothing more is expected on it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -189,6 +191,10 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Called when every byte has been written.
+        if self.activity.phase.load(Ordering::Relaxed) == FLUSHES {
+            self.activity.enter(IDLES);
+        }
         each_kind!(self, inner => Pin::new(inner).poll_flush(cx))
     }
 
@@ -226,7 +232,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// An answer's body: when it is gone, its connection idles.
+/// An answer's body: when it is gone and written, its connection idles.
 pub struct Served<B> {
     body: B,
     activity: Arc<Activity>,
@@ -240,7 +246,7 @@ impl<B> Served<B> {
 
 impl<B> Drop for Served<B> {
     fn drop(&mut self) {
-        self.activity.enter(IDLES);
+        self.activity.phase.store(FLUSHES, Ordering::Relaxed);
     }
 }
 

@@ -275,3 +275,27 @@ async fn a_closed_connection_is_not_kept_open_by_dripping_bytes() {
     };
     assert!(tokio::time::timeout(Duration::from_secs(16), drip).await.is_ok(), "still open");
 }
+
+/// With `server.idle_timeout` the wait for the next request is meant, not for a slow reader.
+#[tokio::test]
+async fn the_end_of_an_answer_on_its_way_is_not_idleness() {
+    let stage = open_to_all(|settings| {
+        settings.text("server.idle_timeout", "1s");
+    })
+    .await;
+    let mut readers = tokio::task::JoinSet::new();
+    // What the kernel holds differs, so with some of the lengths only the end is still with us.
+    for length in (1_000_000..9_000_000).step_by(200_000) {
+        let client = stage.client();
+        readers.spawn(async move {
+            let mut wire = client.open().await;
+            wire.send(get(&format!("/bytes/{length}"), "")).await;
+            wire.head().await;
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            (length, wire.rest().await.len())
+        });
+    }
+    for (length, read) in readers.join_all().await {
+        assert_eq!(read, length);
+    }
+}
