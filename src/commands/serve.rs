@@ -258,6 +258,8 @@ struct WorkerThread {
 
 impl WorkerThread {
     fn run(self) {
+        let mut notice =
+            DeathNotice { sender: self.died.clone(), index: self.index, has_drained: false };
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let runtime = match runtime {
@@ -267,11 +269,11 @@ impl WorkerThread {
                 return;
             }
         };
-        let _death = DeathNotice { sender: self.died.clone(), index: self.index };
-        runtime.block_on(self.serve());
+        notice.has_drained = runtime.block_on(self.serve());
     }
 
-    async fn serve(self) {
+    /// Whether it ended as it should.
+    async fn serve(self) -> bool {
         let metrics = self.app.metrics.worker(self.index);
         let journal =
             Rc::new(Journal { metrics: Arc::clone(&metrics), access_log: self.access_log.into() });
@@ -284,21 +286,28 @@ impl WorkerThread {
             ticks: std::cell::Cell::new(0),
         };
         match self.listener.into_listener() {
-            Ok(listener) => Worker::new(served, metrics).run(listener, self.drain).await,
-            Err(error) => tracing::error!(%error, "a worker has no listener"),
+            Ok(listener) => {
+                Worker::new(served, metrics).run(listener, self.drain).await;
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "a worker has no listener");
+                false
+            }
         }
     }
 }
 
-/// Tells of a worker that ended by a panic; one that drained just hangs up.
+/// Tells of a worker that ended in whatever way but by draining; that one just hangs up.
 struct DeathNotice {
     sender: mpsc::UnboundedSender<usize>,
     index: usize,
+    has_drained: bool,
 }
 
 impl Drop for DeathNotice {
     fn drop(&mut self) {
-        if thread::panicking() {
+        if !self.has_drained {
             let _ = self.sender.send(self.index);
         }
     }

@@ -211,6 +211,28 @@ fn origin_form(uri: &Uri) -> Uri {
     if uri.authority().is_none() {
         return uri.clone();
     }
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    target.parse().unwrap_or_else(|_| Uri::from_static("/"))
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    // The path, as `http://host?query` has none and means the root.
+    format!("{}{query}", uri.path()).parse().unwrap_or_else(|_| Uri::from_static("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absolute_targets_keep_their_query_without_a_path_too() {
+        for (target, wanted) in [
+            ("http://a?b=c", "/?b=c"),
+            ("http://a", "/"),
+            ("http://a/", "/"),
+            ("http://a/?", "/?"),
+            ("http://a//b/../c?d=%zz&e", "//b/../c?d=%zz&e"),
+            ("/x?y", "/x?y"),
+            ("*", "*"),
+        ] {
+            let uri: Uri = target.parse().expect("a target");
+            assert_eq!(origin_form(&uri).to_string(), wanted, "{target}");
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub struct Activity {
     since: AtomicU64,
     /// The request served last has a body, of which some may still be on its way.
     uploads: AtomicBool,
+    /// Milliseconds from `opened` to when it began to linger.
+    lingers_from: AtomicU64,
     wish: AtomicU8,
     wished: Notify,
 }
@@ -39,9 +41,14 @@ const READS_HEAD: u8 = 0;
 const SERVES: u8 = 1;
 const IDLES: u8 = 2;
 const LINGERS: u8 = 3;
+/// The answer is made, and its end may still wait for a slow reader.
+const FLUSHES: u8 = 4;
 
 /// How long a closed connection may be silent before nothing more is expected on it.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long it may linger in all: a byte now and then must not keep it open for ever.
+const LINGER_AT_MOST: Duration = Duration::from_secs(10);
 
 /// Bytes thrown away at a time.
 const SCRATCH: usize = 16 * 1024;
@@ -63,6 +70,7 @@ impl Activity {
             phase: AtomicU8::new(READS_HEAD),
             since: AtomicU64::new(0),
             uploads: AtomicBool::new(false),
+            lingers_from: AtomicU64::new(0),
             wish: AtomicU8::new(0),
             wished: Notify::new(),
         })
@@ -71,7 +79,9 @@ impl Activity {
     fn enter(&self, phase: u8) {
         let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since.store(since, Ordering::Relaxed);
-        self.phase.store(phase, Ordering::Relaxed);
+        if self.phase.swap(phase, Ordering::Relaxed) != LINGERS {
+            self.lingers_from.store(since, Ordering::Relaxed);
+        }
     }
 
     /// A request's head has arrived.
@@ -98,8 +108,17 @@ impl Activity {
             LINGERS => LINGER,
             _ => return false,
         };
-        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
-        now.saturating_duration_since(self.opened).saturating_sub(since) > limit
+        self.age_of(&self.since, now) > limit || self.lingers_too_long(now)
+    }
+
+    fn lingers_too_long(&self, now: Instant) -> bool {
+        self.phase.load(Ordering::Relaxed) == LINGERS
+            && self.age_of(&self.lingers_from, now) > LINGER_AT_MOST
+    }
+
+    fn age_of(&self, moment: &AtomicU64, now: Instant) -> Duration {
+        let moment = Duration::from_millis(moment.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.opened).saturating_sub(moment)
     }
 
     pub fn ask(&self, wish: Wish) {
@@ -172,6 +191,10 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Called when every byte has been written.
+        if self.activity.phase.load(Ordering::Relaxed) == FLUSHES {
+            self.activity.enter(IDLES);
+        }
         each_kind!(self, inner => Pin::new(inner).poll_flush(cx))
     }
 
@@ -209,7 +232,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// An answer's body: when it is gone, its connection idles.
+/// An answer's body: when it is gone and written, its connection idles.
 pub struct Served<B> {
     body: B,
     activity: Arc<Activity>,
@@ -223,7 +246,7 @@ impl<B> Served<B> {
 
 impl<B> Drop for Served<B> {
     fn drop(&mut self) {
-        self.activity.enter(IDLES);
+        self.activity.phase.store(FLUSHES, Ordering::Relaxed);
     }
 }
 

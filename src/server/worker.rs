@@ -94,46 +94,14 @@ impl<A: Application> Worker<A> {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     self.metrics.connection_accepted();
+                    // Known before it runs, so that a drain that begins now does not pass it by.
+                    let place = Registered::new(Rc::clone(self), Activity::begin(Instant::now()));
                     // Dropped with the runtime, which lives as long as the worker.
-                    drop(tokio::task::spawn_local(Rc::clone(self).serve(stream, peer)));
+                    drop(tokio::task::spawn_local(serve(place, stream, peer)));
                 }
                 Err(error) => {
                     rest(&error).await;
                 }
-            }
-        }
-    }
-
-    async fn serve(self: Rc<Self>, stream: ClientStream, peer: Peer) {
-        let activity = Activity::begin(Instant::now());
-        let _open = self.metrics.hold(|worker| &worker.connections);
-        let _registered = Registered::new(Rc::clone(&self), Arc::clone(&activity));
-        let service = service_fn(|request: Request<Incoming>| {
-            activity.serves(!request.body().is_end_stream());
-            let activity = Arc::clone(&activity);
-            let worker = Rc::clone(&self);
-            async move {
-                let answer = worker.application.answer(request, peer).await;
-                Ok::<_, Infallible>(answer.map(|body| Served::new(body, activity)))
-            }
-        });
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
-        let connection = http1::Builder::new()
-            .max_headers(MAX_FIELDS)
-            .max_buf_size(self.application.head_buffer())
-            // The tick sees to it.
-            .header_read_timeout(None)
-            .serve_connection(io, service)
-            .with_upgrades();
-        tokio::pin!(connection);
-        loop {
-            tokio::select! {
-                // What a client did wrong on the wire is no news.
-                _ = connection.as_mut() => return,
-                wish = activity.wished() => match wish {
-                    Wish::Finish => connection.as_mut().graceful_shutdown(),
-                    Wish::Close => return,
-                },
             }
         }
     }
@@ -160,18 +128,52 @@ async fn rest(error: &io::Error) {
     tokio::time::sleep(ACCEPT_REST).await;
 }
 
+async fn serve<A: Application>(place: Registered<A>, stream: ClientStream, peer: Peer) {
+    let (this, activity) = (&place.worker, &place.activity);
+    let _open = this.metrics.hold(|worker| &worker.connections);
+    let service = service_fn(|request: Request<Incoming>| {
+        activity.serves(!request.body().is_end_stream());
+        let activity = Arc::clone(activity);
+        let worker = Rc::clone(this);
+        async move {
+            let answer = worker.application.answer(request, peer).await;
+            Ok::<_, Infallible>(answer.map(|body| Served::new(body, activity)))
+        }
+    });
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(activity)));
+    let connection = http1::Builder::new()
+        .max_headers(MAX_FIELDS)
+        .max_buf_size(this.application.head_buffer())
+        // The tick sees to it.
+        .header_read_timeout(None)
+        .serve_connection(io, service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    loop {
+        tokio::select! {
+            // What a client did wrong on the wire is no news.
+            _ = connection.as_mut() => return,
+            wish = activity.wished() => match wish {
+                Wish::Finish => connection.as_mut().graceful_shutdown(),
+                Wish::Close => return,
+            },
+        }
+    }
+}
+
 /// A connection's place among its worker's.
 struct Registered<A> {
     worker: Rc<Worker<A>>,
     number: u64,
+    activity: Arc<Activity>,
 }
 
 impl<A> Registered<A> {
     fn new(worker: Rc<Worker<A>>, activity: Arc<Activity>) -> Self {
         let number = worker.next.get();
         worker.next.set(number + 1);
-        worker.connections.borrow_mut().insert(number, activity);
-        Self { worker, number }
+        worker.connections.borrow_mut().insert(number, Arc::clone(&activity));
+        Self { worker, number, activity }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every limit that a client can run into, and heads that are no heads.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 
 use crate::harness::wire::{get, head};
@@ -263,4 +265,47 @@ async fn bytes_behind_a_request_of_http_1_0_are_not_another() {
     let answer = said_to(&stage, request).await;
     assert_eq!(answer.matches("HTTP/1.1 ").count() + answer.matches("HTTP/1.0 ").count(), 1);
     assert_eq!(stage.codescan.requests_to("/api/smuggled").len(), 0);
+}
+
+/// A closed connection is read on for a while, so that the answer is not lost; but one who sends
+/// a byte now and then does not keep it open for ever.
+#[tokio::test]
+async fn a_closed_connection_is_not_kept_open_by_dripping_bytes() {
+    let stage = open_to_all(|settings| {
+        settings.text("server.max_body_size", "1KiB");
+    })
+    .await;
+    let mut wire = stage.client().open().await;
+    wire.send(head("POST", "/api/x", "Content-Length: 1000000\r\n")).await;
+    assert_eq!(wire.answer().await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let drip = async {
+        while wire.try_send("x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(16), drip).await.is_ok(), "still open");
+}
+
+/// With `server.idle_timeout` the wait for the next request is meant, not for a slow reader.
+#[tokio::test]
+async fn the_end_of_an_answer_on_its_way_is_not_idleness() {
+    let stage = open_to_all(|settings| {
+        settings.text("server.idle_timeout", "1s");
+    })
+    .await;
+    let mut readers = tokio::task::JoinSet::new();
+    // What the kernel holds differs, so with some of the lengths only the end is still with us.
+    for length in (1_000_000..9_000_000).step_by(200_000) {
+        let client = stage.client();
+        readers.spawn(async move {
+            let mut wire = client.open().await;
+            wire.send(get(&format!("/bytes/{length}"), "")).await;
+            wire.head().await;
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            (length, wire.rest().await.len())
+        });
+    }
+    for (length, read) in readers.join_all().await {
+        assert_eq!(read, length);
+    }
 }

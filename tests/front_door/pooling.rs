@@ -1,12 +1,15 @@
 //! Connections to `CodeScan`: kept, encrypted, and what happens to one that went stale.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use simulator::codescan::Tls;
 use simulator::{BitbucketOptions, CodescanOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::upstream::{Call, Upstream};
 use crate::harness::wire::{Wire, get, head};
-use crate::harness::{Answer, Settings, Stage, sha256, wait_until};
+use crate::harness::{Answer, Settings, Stage, patiently, sha256, wait_until};
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -203,4 +206,60 @@ async fn before_tls(tls: Tls, change: impl FnOnce(&mut Settings, &simulator::Cod
     .await;
     stage.codescan = codescan;
     stage
+}
+
+/// An upload of which the rest was taken in and waits to be written, when the answer comes: the
+/// next request must not go out in its place, where `CodeScan` would read it as that rest.
+#[tokio::test]
+async fn no_request_stands_in_for_the_rest_of_another_ones_body() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("codescan.sock");
+    // What a unix socket holds unread does not grow, so the rest is there with one of the lengths.
+    let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+    let stage = Stage::with(|settings| {
+        settings.text("codescan.url", &format!("unix:{}", path.display()));
+        settings.set("access.public", "[\"/**\"]");
+        settings.set("server.workers", "1");
+    });
+    let (stage, mut call) = tokio::join!(stage, next_call(&listener, "GET /api/system/status "));
+    call.write_all(EMPTY.as_bytes()).await.expect("the proxy reads");
+    for length in (100_000..500_000).step_by(40_000) {
+        let mut upload = stage.client().open().await;
+        upload.send(head("POST", "/early", &format!("Content-Length: {length}\r\n"))).await;
+        let mut call = next_call(&listener, "POST /early ").await;
+        upload.send(vec![b'x'; length]).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        call.write_all(EMPTY.as_bytes()).await.expect("the proxy reads");
+        assert_eq!(upload.answer().await.status, StatusCode::OK);
+        let mut wire = stage.client().open().await;
+        wire.send(get("/second", "")).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut body = vec![0; length];
+        let mut got = 0;
+        while got < length {
+            match call.read(&mut body[got..]).await {
+                Ok(more) if more > 0 => got += more,
+                _ => break,
+            }
+        }
+        assert!(body[..got].iter().all(|byte| *byte == b'x'), "in a body of {length}");
+    }
+}
+
+/// The next connection whose request begins so, read up to the end of its head.
+async fn next_call(listener: &tokio::net::UnixListener, start: &str) -> tokio::net::UnixStream {
+    loop {
+        let (mut stream, _) = patiently("a call", listener.accept()).await.expect("a connection");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match stream.read_u8().await {
+                Ok(byte) => head.push(byte),
+                Err(_) => break,
+            }
+        }
+        if head.starts_with(start.as_bytes()) {
+            return stream;
+        }
+        let _ = stream.write_all(EMPTY.as_bytes()).await;
+    }
 }

@@ -245,3 +245,44 @@ async fn before(upstream: &Upstream) -> Stage {
     })
     .await
 }
+
+/// Some servers merge trailer fields into the head: there they would pass as the proxy's own.
+#[tokio::test]
+async fn trailers_of_a_request_name_nobody() {
+    let upstream = Upstream::start().await;
+    let stage = Stage::with(|settings| {
+        settings.text("codescan.url", upstream.url());
+        settings.set("access.public", "[\"/**\"]");
+    })
+    .await;
+    let mut wire = stage.client().open().await;
+    wire.send(head("POST", "/x", "Transfer-Encoding: chunked\r\n")).await;
+    wire.send("1\r\na\r\n0\r\nAuthorization: Bearer x\r\nX-Forwarded-Login: admin\r\n\r\n").await;
+    let mut call = upstream.call().await;
+    assert_eq!(call.body_until(b"\r\n\r\n").await, "1\r\na\r\n0\r\n\r\n");
+    call.answer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(wire.answer().await.status, StatusCode::OK);
+}
+
+/// `CodeScan` answered first, and the rest of the upload is refused: it must not seem whole.
+#[tokio::test]
+async fn an_upload_that_breaks_off_after_the_answer_began_never_looks_whole() {
+    let upstream = Upstream::start().await;
+    let stage = Stage::with(|settings| {
+        settings.text("codescan.url", upstream.url());
+        settings.set("access.public", "[\"/**\"]");
+        settings.text("server.max_body_size", "1KiB");
+    })
+    .await;
+    for rest in ["800\r\n".to_owned() + &"b".repeat(0x800) + "\r\n0\r\n\r\n", "zz\r\n".to_owned()] {
+        let mut wire = stage.client().open().await;
+        wire.send(head("POST", "/x", "Transfer-Encoding: chunked\r\n")).await;
+        wire.send("1\r\na\r\n").await;
+        let mut call = upstream.call().await;
+        call.answer("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345").await;
+        wire.until(b"12345").await;
+        let _ = wire.try_send(&rest).await;
+        let read = call.rest_within(std::time::Duration::from_millis(700)).await;
+        assert!(!read.contains("\r\n0\r\n"), "{rest:.9}: {read:?}");
+    }
+}

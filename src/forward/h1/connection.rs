@@ -1,11 +1,13 @@
 //! One connection to `CodeScan`, and what has been read from it and not yet used.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
+use tokio::task::coop::unconstrained;
 
 use super::outbox::Outbox;
 use crate::forward::connect::Stream;
@@ -31,7 +33,10 @@ impl Connection {
     /// that nobody asked for.
     pub fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        self.incoming.is_empty() && self.poll_read(HEAD_READ, &mut cx).is_pending()
+        // Without tokio's budget: once it is spent, a connection that was closed, or holds an
+        // answer to nobody, looks quiet too.
+        let read = pin!(unconstrained(poll_fn(|cx| self.poll_read(HEAD_READ, cx))));
+        read.poll(&mut cx).is_pending() && self.incoming.is_empty()
     }
 
     /// Gives back what an idle connection does not need.
@@ -69,5 +74,27 @@ impl Connection {
         let want = usize::try_from(left).unwrap_or(BODY_READ);
         let read = ready!(self.poll_read(want, cx))?;
         Poll::Ready(Ok(read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+    use tokio::task::coop::{consume_budget, has_budget_remaining};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn unasked_bytes_are_seen_by_a_task_that_has_spent_its_budget() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let mut connection = Connection::new(Stream::Unix(ours));
+        assert!(connection.is_quiet());
+        theirs.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("room");
+        tokio::task::yield_now().await;
+        while has_budget_remaining() {
+            consume_budget().await;
+        }
+        assert!(!connection.is_quiet());
     }
 }

@@ -134,9 +134,9 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
-        if self.sending.goes_on() && matches!(self.poll_upload(cx), Poll::Ready(Err(_))) {
-            // The answer is whole all the same; only the connection is not.
-            self.sending = Sending::GivenUp;
+        if self.sending.goes_on() {
+            // Should it fail, the answer is whole all the same; only the connection is not.
+            let _ = self.poll_upload(cx);
         }
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Some(Err(fault)));
@@ -229,7 +229,7 @@ impl Exchange {
         }
     }
 
-    /// Whether the client's body still goes up.
+    /// Whether some of the request is still to be sent.
     pub fn uploads(&self) -> bool {
         self.sending.goes_on()
     }

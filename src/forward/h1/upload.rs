@@ -4,8 +4,8 @@ use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method};
+use bytes::Bytes;
+use http::Method;
 use http_body::Body;
 
 use super::outbox::Outbox;
@@ -15,7 +15,9 @@ use crate::forward::connect::Stream;
 pub enum Sending {
     Length(RequestBody),
     Chunked(RequestBody),
-    /// The whole body has been handed over to be written.
+    /// The whole body has been taken in, and some of it may still wait to be written.
+    Taken,
+    /// Every byte has been written.
     Done,
     /// Nobody reads the rest.
     GivenUp,
@@ -40,7 +42,7 @@ impl Sending {
                 if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
                     head.extend_from_slice(b"content-length: 0\r\n");
                 }
-                Self::Done
+                Self::Taken
             }
             Some(length) => {
                 // Writing to a Vec does not fail.
@@ -57,7 +59,7 @@ impl Sending {
     }
 
     pub fn goes_on(&self) -> bool {
-        matches!(self, Self::Length(_) | Self::Chunked(_))
+        matches!(self, Self::Length(_) | Self::Chunked(_) | Self::Taken)
     }
 
     pub fn is_done(&self) -> bool {
@@ -71,18 +73,28 @@ impl Sending {
         stream: &mut Stream,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), BodyError>> {
-        if matches!(self, Self::GivenUp) {
+        if !self.goes_on() {
             return Poll::Ready(Ok(()));
         }
         loop {
-            let taken = self.take_in(outbox, cx)?;
+            let taken = match self.take_in(outbox, cx) {
+                Ok(taken) => taken,
+                Err(error) => {
+                    // Asked once more, a broken body could seem to have ended.
+                    *self = Self::GivenUp;
+                    return Poll::Ready(Err(error));
+                }
+            };
             if ready!(outbox.poll_send(stream, cx)).is_err() {
                 // It may have answered already and hung up; the answer will tell.
                 *self = Self::GivenUp;
                 return Poll::Ready(Ok(()));
             }
             match taken {
-                Taken::All => return Poll::Ready(Ok(())),
+                Taken::All => {
+                    *self = Self::Done;
+                    return Poll::Ready(Ok(()));
+                }
                 Taken::Waiting => return Poll::Pending,
                 Taken::Enough => {}
             }
@@ -94,7 +106,7 @@ impl Sending {
             let (body, chunked) = match self {
                 Self::Length(body) => (body, false),
                 Self::Chunked(body) => (body, true),
-                Self::Done | Self::GivenUp => return Ok(Taken::All),
+                Self::Taken | Self::Done | Self::GivenUp => return Ok(Taken::All),
             };
             let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
                 return Ok(Taken::Waiting);
@@ -102,15 +114,14 @@ impl Sending {
             match frame.transpose()?.map(http_body::Frame::into_data) {
                 Some(Ok(data)) if chunked => push_chunk(outbox, data),
                 Some(Ok(data)) => outbox.push(data),
-                Some(Err(frame)) if chunked => {
-                    push_end(outbox, frame.trailers_ref());
-                    *self = Self::Done;
+                // Trailer fields are dropped (RFC 9110 §6.5.1): a server that merges them into the
+                // head would take what a client says there for the proxy's own.
+                Some(Err(_)) | None => {
+                    if chunked {
+                        outbox.push(Bytes::from_static(b"0\r\n\r\n"));
+                    }
+                    *self = Self::Taken;
                 }
-                None if chunked => {
-                    push_end(outbox, None);
-                    *self = Self::Done;
-                }
-                Some(Err(_)) | None => *self = Self::Done,
             }
         }
         Ok(Taken::Enough)
@@ -124,15 +135,4 @@ fn push_chunk(outbox: &mut Outbox, data: Bytes) {
         outbox.push(data);
         outbox.push(Bytes::from_static(b"\r\n"));
     }
-}
-
-fn push_end(outbox: &mut Outbox, trailers: Option<&HeaderMap>) {
-    let mut end = BytesMut::from(&b"0\r\n"[..]);
-    for (name, value) in trailers.into_iter().flatten() {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            end.extend_from_slice(part);
-        }
-    }
-    end.extend_from_slice(b"\r\n");
-    outbox.push(end.freeze());
 }

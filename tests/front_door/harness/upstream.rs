@@ -1,6 +1,7 @@
 //! An upstream of which a test writes every byte: for answers that no server should give.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -81,6 +82,23 @@ impl Call {
     /// The proxy may have hung up.
     pub async fn try_answer(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         patiently("the proxy to read", self.stream.write_all(bytes.as_ref())).await
+    }
+
+    /// What follows the head, up to and including `end`.
+    pub async fn body_until(&mut self, end: &[u8]) -> String {
+        let mut body = Vec::new();
+        while !body.ends_with(end) {
+            body.push(patiently("a body", self.stream.read_u8()).await.expect("it goes on"));
+        }
+        String::from_utf8(body).expect("a body of text")
+    }
+
+    /// All that comes until the proxy hangs up, or `limit` has passed.
+    pub async fn rest_within(&mut self, limit: Duration) -> String {
+        let mut rest = Vec::new();
+        let reading = async { while matches!(self.stream.read_buf(&mut rest).await, Ok(1..)) {} };
+        let _ = tokio::time::timeout(limit, reading).await;
+        String::from_utf8_lossy(&rest).into_owned()
     }
 
     /// Waits until the proxy has closed the connection.
