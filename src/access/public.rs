@@ -11,6 +11,10 @@ use crate::config::rule::RouteRule;
 
 /// Whether a rule lets this request through without a session. `prefix` is `public_url`'s.
 pub fn is_public(method: &Method, raw_path: &str, rules: &[RouteRule], prefix: &str) -> bool {
+    // Most requests stop here: a path is not decoded for rules that ask for another method.
+    if !rules.iter().any(|rule| rule.allows(method)) {
+        return false;
+    }
     let Some(path) = normal_path(raw_path) else { return false };
     let Some(path) = below(&path, prefix) else { return false };
     rules.iter().any(|rule| rule.matches(method, path))

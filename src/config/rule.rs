@@ -43,13 +43,15 @@ impl RouteRule {
 
     /// Whether a request with this method and this decoded, normalised path falls under the rule.
     pub fn matches(&self, method: &Method, path: &str) -> bool {
-        let Some(path) = path.strip_prefix('/') else { return false };
+        let Some(path) = path.strip_prefix('/').filter(|_| self.allows(method)) else {
+            return false;
+        };
         let segments: Vec<&str> = path.split('/').collect();
-        self.allows(method) && path_matches(&self.segments, &segments)
+        path_matches(&self.segments, &segments)
     }
 
     /// No method is any; HEAD follows GET (RFC 9110 §9.3.2: the same but for the content).
-    fn allows(&self, method: &Method) -> bool {
+    pub fn allows(&self, method: &Method) -> bool {
         match &self.method {
             None => true,
             Some(own) => own == method || (own == Method::GET && method == Method::HEAD),

@@ -4,10 +4,7 @@
 //! and only then is ours added, so that nothing in `Connection` can name it away
 //! (RFC 9110 §7.6.1).
 
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CACHE_CONTROL, CONNECTION, COOKIE, HOST, SET_COOKIE, TRAILER, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::forwarded::Forwarded;
@@ -60,7 +57,7 @@ pub struct Plan<'a> {
     /// Set last.
     pub set: &'a [(HeaderName, HeaderValue)],
     pub host: &'a HeaderValue,
-    pub forwarded: &'a Forwarded,
+    pub forwarded: &'a Forwarded<'a>,
     pub request_id: &'a HeaderValue,
     pub trace: &'a Trace,
     /// The protocol asked for, if an upgrade is to be forwarded.
@@ -85,7 +82,7 @@ impl Plan<'_> {
             }
         }
         self.write_cookies(incoming, out);
-        self.forwarded.each(|name, value| self.write_ours(out, name, value));
+        self.forwarded.write(out);
         self.write_ours(out, &REQUEST_ID, self.request_id);
         self.write_ours(out, &TRACEPARENT, &self.trace.traceparent);
         if let Some(protocol) = self.upgrade {
@@ -108,17 +105,13 @@ impl Plan<'_> {
         if is_hop_by_hop(name) || named.contains(name) {
             return false;
         }
-        // Set by us, or copied by a rule of their own.
-        if [HOST, COOKIE, CONTENT_LENGTH, REQUEST_ID, TRACEPARENT].contains(name) {
-            return false;
+        match name.as_str() {
+            // Set by us, or copied by a rule of their own.
+            "host" | "cookie" | "content-length" | "x-request-id" | "traceparent" => false,
+            "authorization" => self.keep_authorization,
+            "tracestate" => self.trace.keep_tracestate,
+            name => !self.reserved.holds(name),
         }
-        if *name == AUTHORIZATION {
-            return self.keep_authorization;
-        }
-        if *name == TRACESTATE {
-            return self.trace.keep_tracestate;
-        }
-        !self.reserved.holds(name.as_str())
     }
 
     fn write_cookies(&self, incoming: &HeaderMap, out: &mut Vec<u8>) {
@@ -142,24 +135,21 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &HeaderValue) {
 /// Names the request in the logs of every server it passes.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Fields that are between two neighbours only (RFC 9110 §7.6.1).
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ]
-    .contains(name)
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {

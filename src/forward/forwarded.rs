@@ -1,54 +1,53 @@
 //! Who the client is, and what `CodeScan` is told of it (RFC 7239, `X-Forwarded-*`).
 
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::FORWARDED;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 use crate::config::public_url::PublicUrl;
 use crate::config::settings::TrustedProxies;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Addresses that a chain may have; the nearest are kept.
 const LONGEST_CHAIN: usize = 32;
 
-/// How browsers reach the place, as `public_url` says: rendered once.
+/// How browsers reach the place, as `public_url` says: written once, as it stands in a head.
 #[derive(Debug, Clone)]
 pub struct PublicFields {
-    proto: HeaderValue,
-    host: HeaderValue,
-    port: HeaderValue,
+    /// The lines of `X-Forwarded-Proto`, `-Host` and `-Port`.
+    lines: String,
+    /// The end of the last element of `Forwarded`.
     element: String,
 }
 
 impl PublicFields {
     pub fn new(public_url: &PublicUrl) -> Self {
-        let value = |text: &str| {
-            HeaderValue::from_str(text).expect("scheme, host and port of a URL are visible ASCII")
-        };
+        let (scheme, host) = (public_url.scheme(), public_url.authority());
+        let port = public_url.port();
         Self {
-            proto: value(public_url.scheme()),
-            host: value(public_url.authority()),
-            port: value(&public_url.port().to_string()),
-            element: format!(";host=\"{}\";proto={}", public_url.authority(), public_url.scheme()),
+            lines: format!(
+                "x-forwarded-proto: {scheme}\r\nx-forwarded-host: {host}\r\n\
+                 x-forwarded-port: {port}\r\n"
+            ),
+            element: format!(";host=\"{host}\";proto={scheme}"),
         }
     }
 }
 
 /// What one request's forwarding fields say.
-pub struct Forwarded {
+pub struct Forwarded<'a> {
     /// The rightmost address that no trusted proxy added.
     pub client: Option<IpAddr>,
-    x_forwarded_for: Option<HeaderValue>,
-    elements: HeaderValue,
-    public: PublicFields,
+    /// What a trusted peer announced, nearest last.
+    announced: Vec<IpAddr>,
+    peer: Option<IpAddr>,
+    public: &'a PublicFields,
 }
 
-impl Forwarded {
+impl<'a> Forwarded<'a> {
     /// Reads the chain of a trusted peer, and begins a new one for anybody else. `peer` is `None`
     /// where it has no address.
     pub fn new(
@@ -56,57 +55,57 @@ impl Forwarded {
         peer: Option<IpAddr>,
         peer_is_trusted: bool,
         trusted: &TrustedProxies,
-        public: &PublicFields,
+        public: &'a PublicFields,
     ) -> Self {
-        let mut chain = if peer_is_trusted { announced(headers) } else { Vec::new() };
-        chain.extend(peer);
-        let client =
-            chain.iter().rev().find(|address| !trusted.contains(**address)).or(chain.first());
-        Self {
-            client: client.copied(),
-            x_forwarded_for: x_forwarded_for(&chain),
-            elements: elements(&chain, &public.element),
-            public: public.clone(),
+        let announced = if peer_is_trusted { announced(headers) } else { Vec::new() };
+        let mut forwarded = Self { client: None, announced, peer, public };
+        let stranger = |address: &IpAddr| !trusted.contains(*address);
+        let nearest_stranger = forwarded.chain().rev().find(stranger);
+        let farthest = forwarded.chain().next();
+        forwarded.client = nearest_stranger.or(farthest);
+        forwarded
+    }
+
+    fn chain(&self) -> impl DoubleEndedIterator<Item = IpAddr> {
+        self.announced.iter().copied().chain(self.peer)
+    }
+
+    /// Writes the fields as lines of a head.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.public.lines.as_bytes());
+        self.write_x_forwarded_for(out);
+        self.write_forwarded(out);
+    }
+
+    fn write_x_forwarded_for(&self, out: &mut Vec<u8>) {
+        let mut before = "x-forwarded-for: ";
+        for address in self.chain() {
+            // Writing to a Vec does not fail.
+            let _ = write!(out, "{before}{address}");
+            before = ", ";
+        }
+        if self.chain().next().is_some() {
+            out.extend_from_slice(b"\r\n");
         }
     }
 
-    /// Hands each field to `put`.
-    pub fn each(&self, mut put: impl FnMut(&HeaderName, &HeaderValue)) {
-        if let Some(chain) = &self.x_forwarded_for {
-            put(&X_FORWARDED_FOR, chain);
+    /// `for=` for each, the last with how browsers reach us (RFC 7239 §4).
+    fn write_forwarded(&self, out: &mut Vec<u8>) {
+        let mut before = "forwarded: ";
+        for address in self.chain() {
+            // RFC 7239 §6: an IPv6 address stands in brackets and quotes.
+            let _ = match address {
+                IpAddr::V4(address) => write!(out, "{before}for={address}"),
+                IpAddr::V6(address) => write!(out, "{before}for=\"[{address}]\""),
+            };
+            before = ", ";
         }
-        put(&X_FORWARDED_PROTO, &self.public.proto);
-        put(&X_FORWARDED_HOST, &self.public.host);
-        put(&X_FORWARDED_PORT, &self.public.port);
-        put(&FORWARDED, &self.elements);
+        if self.chain().next().is_none() {
+            out.extend_from_slice(b"forwarded: for=unknown");
+        }
+        out.extend_from_slice(self.public.element.as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
-}
-
-fn x_forwarded_for(chain: &[IpAddr]) -> Option<HeaderValue> {
-    let addresses: Vec<String> = chain.iter().map(ToString::to_string).collect();
-    (!addresses.is_empty()).then(|| ascii(&addresses.join(", ")))
-}
-
-/// `for=` for each, the last with how browsers reach us.
-fn elements(chain: &[IpAddr], public: &str) -> HeaderValue {
-    let mut nodes: Vec<String> =
-        chain.iter().map(|address| format!("for={}", node(*address))).collect();
-    if nodes.is_empty() {
-        nodes.push("for=unknown".to_owned());
-    }
-    ascii(&format!("{}{public}", nodes.join(", ")))
-}
-
-/// RFC 7239 §6: an IPv6 address stands in brackets and quotes.
-fn node(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
-    }
-}
-
-fn ascii(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("addresses, scheme and host are visible ASCII")
 }
 
 /// The addresses that a trusted peer announces, nearest last: from `X-Forwarded-For`, or without
@@ -148,6 +147,8 @@ fn address(entry: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn told(
@@ -166,9 +167,16 @@ mod tests {
         let is_trusted = trusted.contains(peer);
         let peer = Some(peer.to_canonical());
         let forwarded = Forwarded::new(&headers, peer, is_trusted, &trusted, &public);
-        let chain = forwarded.x_forwarded_for.expect("a chain");
         let client = forwarded.client.expect("a client").to_string();
-        (chain.to_str().expect("ascii").to_owned(), client)
+        (line(&forwarded, "x-forwarded-for: "), client)
+    }
+
+    /// What one of the lines says.
+    fn line(forwarded: &Forwarded<'_>, name: &str) -> String {
+        let mut out = Vec::new();
+        forwarded.write(&mut out);
+        let out = String::from_utf8(out).expect("ASCII");
+        out.split("\r\n").find_map(|line| line.strip_prefix(name)).expect("a line").to_owned()
     }
 
     #[test]
@@ -198,10 +206,27 @@ mod tests {
     fn forwarded_is_read_where_there_is_nothing_else_and_written_with_quotes() {
         let fields = [("forwarded", "for=\"[2001:db8::1]:47\";proto=http;host=evil")];
         assert_eq!(told("10.0.0.1", "10.0.0.0/8", &fields).1, "2001:db8::1");
-        let chain = ["2001:db8::1".parse().expect("v6"), "10.0.0.1".parse().expect("v4")];
-        let value = elements(&chain, ";host=\"cs.example\";proto=https");
+        let forwarded = Forwarded {
+            client: None,
+            announced: vec!["2001:db8::1".parse().expect("v6")],
+            peer: Some("10.0.0.1".parse().expect("v4")),
+            public: &PublicFields::new(&PublicUrl::parse("https://cs.example").expect("a URL")),
+        };
         let wanted = "for=\"[2001:db8::1]\", for=10.0.0.1;host=\"cs.example\";proto=https";
-        assert_eq!(value.to_str().expect("ascii"), wanted);
+        assert_eq!(line(&forwarded, "forwarded: "), wanted);
+        assert_eq!(line(&forwarded, "x-forwarded-port: "), "443");
+    }
+
+    #[test]
+    fn a_peer_without_an_address_is_unknown() {
+        let forwarded = Forwarded {
+            client: None,
+            announced: Vec::new(),
+            peer: None,
+            public: &PublicFields::new(&PublicUrl::parse("http://[::1]:81").expect("a URL")),
+        };
+        let wanted = "for=unknown;host=\"[::1]:81\";proto=http";
+        assert_eq!(line(&forwarded, "forwarded: "), wanted);
     }
 
     #[test]

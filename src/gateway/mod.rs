@@ -61,7 +61,7 @@ struct Exchange<'a> {
     snapshot: &'a Snapshot,
     head: &'a Parts,
     identity: Identity,
-    forwarded: Forwarded,
+    forwarded: Forwarded<'a>,
     session: Option<Arc<Session>>,
     is_upgrade: bool,
     sender: Sender,
@@ -129,7 +129,7 @@ impl Gateway {
         let known = Head {
             time: SystemTime::now(),
             began: now,
-            request_id: identity.request_id_text().to_owned(),
+            request_id: identity.request_id.clone(),
             client: forwarded.client,
             method: head.method.clone(),
             path: path.to_owned(),

@@ -17,6 +17,7 @@ use crate::forward::body::{ResponseBody, Upload};
 use crate::forward::fields::{self, Cookies, Plan, REQUEST_ID};
 use crate::forward::{ForwardError, Head, Timeouts, upgrade};
 use crate::login::logout;
+use crate::session::fields::Rendered;
 use crate::session::{Lifetimes, Session};
 
 /// How often an upgraded connection looks whether its session is over.
@@ -37,14 +38,15 @@ impl Exchange<'_> {
         let target = origin_form(&self.head.uri);
         let asked = Instant::now();
         let answer = {
-            let set = self.session_fields(decision);
+            let rendered = self.session_fields(decision);
+            let set = rendered.as_ref().map_or(&[][..], |rendered| &rendered.fields);
             let cookies = &self.snapshot.site.cookies;
             let cut = |field: &HeaderValue| cookies.cut_out(field);
             let head = Head {
                 method: &self.head.method,
                 target: &target,
                 fields: |out: &mut Vec<u8>| {
-                    let plan = self.plan(decision, &set, &cut, &host, upgrades);
+                    let plan = self.plan(decision, set, &cut, &host, upgrades);
                     plan.write_fields(&self.head.headers, out);
                 },
                 upgrades,
@@ -63,14 +65,10 @@ impl Exchange<'_> {
         }
     }
 
-    fn session_fields(&self, decision: Decision) -> Vec<(HeaderName, HeaderValue)> {
-        match (decision, &self.session) {
-            (Decision::AsSession, Some(session)) => {
-                let templates = &self.snapshot.settings().codescan.headers;
-                session.fields(templates, self.snapshot.version).fields.clone()
-            }
-            _ => Vec::new(),
-        }
+    fn session_fields(&self, decision: Decision) -> Option<Arc<Rendered>> {
+        let session = self.session.as_ref().filter(|_| decision == Decision::AsSession)?;
+        let templates = &self.snapshot.settings().codescan.headers;
+        Some(session.fields(templates, self.snapshot.version))
     }
 
     fn plan<'p>(

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use super::outlived::{Outlived, Watch};
@@ -49,7 +49,8 @@ pub struct Record {
 pub struct Head {
     pub time: SystemTime,
     pub began: Instant,
-    pub request_id: String,
+    /// Visible ASCII.
+    pub request_id: HeaderValue,
     pub client: Option<IpAddr>,
     pub method: Method,
     pub path: String,
@@ -76,7 +77,7 @@ impl Record {
     }
 
     pub fn request_id(&self) -> &str {
-        &self.head.request_id
+        self.head.request_id.to_str().unwrap_or_default()
     }
 
     /// The answer's head is ready.
@@ -102,7 +103,7 @@ impl Drop for Record {
         }
         self.journal.access_log.borrow_mut().write(&AccessLine {
             time: self.head.time,
-            request_id: &self.head.request_id,
+            request_id: self.request_id(),
             client: self.head.client,
             method: self.head.method.as_str(),
             path: &self.head.path,
