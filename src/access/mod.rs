@@ -60,7 +60,7 @@ pub fn decide(asked: &Asked<'_>, rules: &Access, public_url: &PublicUrl) -> Deci
         };
     }
     let token = ClientToken::of(asked.headers);
-    if public::is_public(asked.method, asked.path, &rules.public, public_url.prefix()) {
+    if public::falls_under(asked.method, asked.path, &rules.public, public_url.prefix()) {
         return match (rules.client_tokens, token) {
             (ClientTokens::Pass, ClientToken::WellFormed) => Decision::AsPublicWithToken,
             (ClientTokens::Pass | ClientTokens::Deny, _) => Decision::AsPublic,

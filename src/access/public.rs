@@ -9,8 +9,9 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::rule::RouteRule;
 
-/// Whether a rule lets this request through without a session. `prefix` is `public_url`'s.
-pub fn is_public(method: &Method, raw_path: &str, rules: &[RouteRule], prefix: &str) -> bool {
+/// Whether a request falls under one of the rules: `access.public`, and `session.logout_routes`,
+/// which are judged the same. `prefix` is `public_url`'s.
+pub fn falls_under(method: &Method, raw_path: &str, rules: &[RouteRule], prefix: &str) -> bool {
     // Most requests stop here: a path is not decoded for rules that ask for another method.
     if !rules.iter().any(|rule| rule.allows(method)) {
         return false;
@@ -113,10 +114,10 @@ mod tests {
     #[test]
     fn rules_are_judged_below_the_prefix() {
         let rules = [RouteRule::parse("GET /open").expect("a rule")];
-        assert!(is_public(&Method::GET, "/cs/open", &rules, "/cs"));
-        assert!(is_public(&Method::HEAD, "/open", &rules, ""));
+        assert!(falls_under(&Method::GET, "/cs/open", &rules, "/cs"));
+        assert!(falls_under(&Method::HEAD, "/open", &rules, ""));
         for (path, prefix) in [("/open", "/cs"), ("/csopen", "/cs"), ("/cs", "/cs")] {
-            assert!(!is_public(&Method::GET, path, &rules, prefix), "{path}");
+            assert!(!falls_under(&Method::GET, path, &rules, prefix), "{path}");
         }
     }
 }

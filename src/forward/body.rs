@@ -216,10 +216,6 @@ pub enum ResponseBody {
 }
 
 impl ResponseBody {
-    pub fn empty() -> Self {
-        Self::Own(None)
-    }
-
     /// After a 101: the connection to `CodeScan`.
     pub fn take_upgraded(&mut self) -> Option<Connection> {
         match self {

@@ -59,7 +59,7 @@ impl Exchange<'_> {
         match answer {
             Ok(response) => {
                 self.record.upstream = Some(asked.elapsed());
-                self.pass_back(decision, response, upgrades)
+                self.pass_back(decision, response)
             }
             Err(error) => self.explain(&error),
         }
@@ -113,14 +113,9 @@ impl Exchange<'_> {
         mut self,
         decision: Decision,
         mut response: Response<ResponseBody>,
-        upgrades: bool,
     ) -> Response<Answer> {
+        // The client of ours lets no 101 through that was not asked for.
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if switches && !upgrades {
-            // A tunnel that nobody asked for.
-            let unasked = "it switched protocols unasked".to_owned();
-            return self.explain(&ForwardError::Unreachable(unasked));
-        }
         if switches {
             self.tunnel(&mut response);
         }
@@ -149,7 +144,7 @@ impl Exchange<'_> {
         let settings = self.snapshot.settings();
         let prefix = settings.server.public_url.prefix();
         let (method, path) = (&self.head.method, self.head.uri.path());
-        public::is_public(method, path, &settings.session.logout_routes, prefix)
+        public::falls_under(method, path, &settings.session.logout_routes, prefix)
     }
 
     /// `CodeScan`'s own logout ends our session too: else its "Log out" would change nothing.

@@ -137,5 +137,5 @@ impl Reply {
     }
 }
 
-/// All that a login of one request needs.
+/// The site that a request and an exchange apart from it both hold.
 pub type SharedSite = Arc<Site>;
