@@ -31,7 +31,7 @@
 //! - [`config`] reads settings through one table of keys ([`config::keys::KEYS`]).
 //! - [`admin`] shows health and metrics; [`telemetry`] gathers them, and writes the log.
 //! - [`seal`] seals and derives, [`tls`] makes TLS configurations, [`secret`] is a value that is
-//!   not shown.
+//!   not shown, [`digits`] writes numbers.
 //!
 //! # The arrows
 //!
@@ -40,7 +40,7 @@
 //!                   gateway, login > access, pages > error      commands > all
 //!                   gateway > forward, server (the peer only)
 //!                   gateway > bitbucket, tls (a snapshot made ready for use)
-//! config (types), seal, tls, secret, telemetry: used by many, they use no room above them
+//! config (types), seal, tls, secret, digits, telemetry: used by many, they use no room above them
 //! ```
 //!
 //! `tests/house/arrows.rs` reads every `crate::` path against the whole list.
@@ -56,6 +56,7 @@ pub mod admin;
 pub mod bitbucket;
 pub mod commands;
 pub mod config;
+pub mod digits;
 pub mod error;
 pub mod forward;
 pub mod gateway;

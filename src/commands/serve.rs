@@ -46,9 +46,6 @@ const BROKEN: u8 = 70;
 /// Threads of the control runtime: it waits more than it works.
 const CONTROL_THREADS: usize = 2;
 
-/// Ticks between two sweeps of a worker's sessions.
-const TICKS_BETWEEN_SWEEPS: u32 = 120;
-
 /// Why the program could not begin: what to say, and the exit code.
 struct Failure(String, u8);
 
@@ -283,7 +280,6 @@ impl WorkerThread {
             app: self.app,
             liveness: self.liveness,
             index: self.index,
-            ticks: std::cell::Cell::new(0),
         };
         match self.listener.into_listener() {
             Ok(listener) => {
@@ -319,24 +315,22 @@ struct Served {
     app: Arc<App>,
     liveness: Arc<Liveness>,
     index: usize,
-    ticks: std::cell::Cell<u32>,
 }
 
 impl Application for Served {
     type Body = Answer;
 
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Answer> {
-        self.gateway.handle(request, peer).await
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Answer>> {
+        self.gateway.handle(request, peer)
     }
 
     fn tick(&self, now: Instant) {
         self.liveness.tick(self.index, now);
         self.gateway.tick(now);
-        let ticks = self.ticks.get().wrapping_add(1);
-        self.ticks.set(ticks);
-        if ticks.is_multiple_of(TICKS_BETWEEN_SWEEPS) {
-            self.gateway.sweep_sessions(now);
-        }
     }
 
     fn limits(&self) -> Limits {

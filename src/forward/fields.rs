@@ -7,7 +7,7 @@
 use http::header::{CACHE_CONTROL, CONNECTION, COOKIE, HOST, SET_COOKIE, TRAILER, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::forwarded::Forwarded;
+use super::forwarded::{Forwarded, PublicFields};
 
 /// Names that a client may not use, as they are nobody's to set but ours.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +57,8 @@ pub struct Plan<'a> {
     /// Set last.
     pub set: &'a [(HeaderName, HeaderValue)],
     pub host: &'a HeaderValue,
-    pub forwarded: &'a Forwarded<'a>,
+    pub forwarded: &'a Forwarded,
+    pub public: &'a PublicFields,
     pub request_id: &'a HeaderValue,
     pub trace: &'a Trace,
     /// The protocol asked for, if an upgrade is to be forwarded.
@@ -82,7 +83,7 @@ impl Plan<'_> {
             }
         }
         self.write_cookies(incoming, out);
-        self.forwarded.write(out);
+        self.forwarded.write(self.public, out);
         self.write_ours(out, &REQUEST_ID, self.request_id);
         self.write_ours(out, &TRACEPARENT, &self.trace.traceparent);
         if let Some(protocol) = self.upgrade {

@@ -1,6 +1,5 @@
 //! Who the client is, and what `CodeScan` is told of it (RFC 7239, `X-Forwarded-*`).
 
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::FORWARDED;
@@ -8,6 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::config::public_url::PublicUrl;
 use crate::config::settings::TrustedProxies;
+use crate::digits::push_address;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -38,16 +38,15 @@ impl PublicFields {
 }
 
 /// What one request's forwarding fields say.
-pub struct Forwarded<'a> {
+pub struct Forwarded {
     /// The rightmost address that no trusted proxy added.
     pub client: Option<IpAddr>,
     /// What a trusted peer announced, nearest last.
     announced: Vec<IpAddr>,
     peer: Option<IpAddr>,
-    public: &'a PublicFields,
 }
 
-impl<'a> Forwarded<'a> {
+impl Forwarded {
     /// Reads the chain of a trusted peer, and begins a new one for anybody else. `peer` is `None`
     /// where it has no address.
     pub fn new(
@@ -55,10 +54,9 @@ impl<'a> Forwarded<'a> {
         peer: Option<IpAddr>,
         peer_is_trusted: bool,
         trusted: &TrustedProxies,
-        public: &'a PublicFields,
     ) -> Self {
         let announced = if peer_is_trusted { announced(headers) } else { Vec::new() };
-        let mut forwarded = Self { client: None, announced, peer, public };
+        let mut forwarded = Self { client: None, announced, peer };
         let stranger = |address: &IpAddr| !trusted.contains(*address);
         let nearest_stranger = forwarded.chain().rev().find(stranger);
         let farthest = forwarded.chain().next();
@@ -71,18 +69,18 @@ impl<'a> Forwarded<'a> {
     }
 
     /// Writes the fields as lines of a head.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.public.lines.as_bytes());
+    pub fn write(&self, public: &PublicFields, out: &mut Vec<u8>) {
+        out.extend_from_slice(public.lines.as_bytes());
         self.write_x_forwarded_for(out);
-        self.write_forwarded(out);
+        self.write_forwarded(public, out);
     }
 
     fn write_x_forwarded_for(&self, out: &mut Vec<u8>) {
-        let mut before = "x-forwarded-for: ";
+        let mut before: &[u8] = b"x-forwarded-for: ";
         for address in self.chain() {
-            // Writing to a Vec does not fail.
-            let _ = write!(out, "{before}{address}");
-            before = ", ";
+            out.extend_from_slice(before);
+            push_address(out, address);
+            before = b", ";
         }
         if self.chain().next().is_some() {
             out.extend_from_slice(b"\r\n");
@@ -90,22 +88,27 @@ impl<'a> Forwarded<'a> {
     }
 
     /// `for=` for each, the last with how browsers reach us (RFC 7239 §4).
-    fn write_forwarded(&self, out: &mut Vec<u8>) {
-        let mut before = "forwarded: ";
+    fn write_forwarded(&self, public: &PublicFields, out: &mut Vec<u8>) {
+        let mut before: &[u8] = b"forwarded: for=";
         for address in self.chain() {
-            // RFC 7239 §6: an IPv6 address stands in brackets and quotes.
-            let _ = match address {
-                IpAddr::V4(address) => write!(out, "{before}for={address}"),
-                IpAddr::V6(address) => write!(out, "{before}for=\"[{address}]\""),
-            };
-            before = ", ";
+            out.extend_from_slice(before);
+            push_node(out, address);
+            before = b", for=";
         }
         if self.chain().next().is_none() {
             out.extend_from_slice(b"forwarded: for=unknown");
         }
-        out.extend_from_slice(self.public.element.as_bytes());
+        out.extend_from_slice(public.element.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// RFC 7239 §6: an IPv6 address stands in brackets and quotes.
+fn push_node(out: &mut Vec<u8>, address: IpAddr) {
+    let is_v6 = address.is_ipv6();
+    out.extend_from_slice(if is_v6 { b"\"[" } else { b"" });
+    push_address(out, address);
+    out.extend_from_slice(if is_v6 { b"]\"" } else { b"" });
 }
 
 /// The addresses that a trusted peer announces, nearest last: from `X-Forwarded-For`, or without
@@ -162,19 +165,19 @@ mod tests {
         }
         let networks = trusted.split_whitespace().map(|net| net.parse().expect("net")).collect();
         let trusted = TrustedProxies { networks, unix: false };
-        let public = PublicFields::new(&PublicUrl::parse("https://cs.example").expect("a URL"));
         let peer: IpAddr = peer.parse().expect("address");
         let is_trusted = trusted.contains(peer);
         let peer = Some(peer.to_canonical());
-        let forwarded = Forwarded::new(&headers, peer, is_trusted, &trusted, &public);
+        let forwarded = Forwarded::new(&headers, peer, is_trusted, &trusted);
         let client = forwarded.client.expect("a client").to_string();
-        (line(&forwarded, "x-forwarded-for: "), client)
+        (line(&forwarded, "https://cs.example", "x-forwarded-for: "), client)
     }
 
     /// What one of the lines says.
-    fn line(forwarded: &Forwarded<'_>, name: &str) -> String {
+    fn line(forwarded: &Forwarded, public_url: &str, name: &str) -> String {
+        let public = PublicFields::new(&PublicUrl::parse(public_url).expect("a URL"));
         let mut out = Vec::new();
-        forwarded.write(&mut out);
+        forwarded.write(&public, &mut out);
         let out = String::from_utf8(out).expect("ASCII");
         out.split("\r\n").find_map(|line| line.strip_prefix(name)).expect("a line").to_owned()
     }
@@ -210,23 +213,17 @@ mod tests {
             client: None,
             announced: vec!["2001:db8::1".parse().expect("v6")],
             peer: Some("10.0.0.1".parse().expect("v4")),
-            public: &PublicFields::new(&PublicUrl::parse("https://cs.example").expect("a URL")),
         };
         let wanted = "for=\"[2001:db8::1]\", for=10.0.0.1;host=\"cs.example\";proto=https";
-        assert_eq!(line(&forwarded, "forwarded: "), wanted);
-        assert_eq!(line(&forwarded, "x-forwarded-port: "), "443");
+        assert_eq!(line(&forwarded, "https://cs.example", "forwarded: "), wanted);
+        assert_eq!(line(&forwarded, "https://cs.example", "x-forwarded-port: "), "443");
     }
 
     #[test]
     fn a_peer_without_an_address_is_unknown() {
-        let forwarded = Forwarded {
-            client: None,
-            announced: Vec::new(),
-            peer: None,
-            public: &PublicFields::new(&PublicUrl::parse("http://[::1]:81").expect("a URL")),
-        };
+        let forwarded = Forwarded { client: None, announced: Vec::new(), peer: None };
         let wanted = "for=unknown;host=\"[::1]:81\";proto=http";
-        assert_eq!(line(&forwarded, "forwarded: "), wanted);
+        assert_eq!(line(&forwarded, "http://[::1]:81", "forwarded: "), wanted);
     }
 
     #[test]

@@ -68,10 +68,30 @@ fn has_one_host(head: &Parts) -> bool {
 
 /// `uri-host [ ":" port ]`, so without the user that a URI's authority may have.
 fn is_host(field: &[u8]) -> bool {
-    Authority::try_from(field).is_ok_and(|authority| {
-        let without_port = authority.as_str().len() <= authority.host().len() + 1;
-        !field.contains(&b'@') && (without_port || authority.port().is_some())
-    })
+    is_plain_host(field)
+        || Authority::try_from(field).is_ok_and(|authority| {
+            let without_port = authority.as_str().len() <= authority.host().len() + 1;
+            !field.contains(&b'@') && (without_port || authority.port().is_some())
+        })
+}
+
+/// Whether it is surely one: a name or an IPv4 address without a port or with one. Nearly every
+/// `Host` is, and is not parsed in full.
+fn is_plain_host(field: &[u8]) -> bool {
+    let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    match field.split_at(field.iter().take_while(in_name).count()) {
+        ([], _) => false,
+        (_, []) => true,
+        (_, [b':', port @ ..]) => is_port(port),
+        _ => false,
+    }
+}
+
+fn is_port(digits: &[u8]) -> bool {
+    let number =
+        |sum: u32, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0'));
+    let is_short = (1..=5).contains(&digits.len());
+    is_short && digits.iter().try_fold(0, number).is_some_and(|port| port <= u32::from(u16::MAX))
 }
 
 /// Only CONNECT may ask for a host and nothing at it.
@@ -92,4 +112,31 @@ fn is_decodable(headers: &HeaderMap) -> bool {
 
 fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_surely_a_host_is_one_by_the_grammar_too() {
+        let table = [
+            ("cs.example", true),
+            ("CS-1.example:443", true),
+            ("127.0.0.1:65535", true),
+            ("[::1]:81", false),
+            ("cs.example:", false),
+            ("cs.example:65536", false),
+            ("cs.example:123456", false),
+            ("user@cs.example", false),
+            ("cs.example/x", false),
+            (":80", false),
+            ("", false),
+        ];
+        for (host, surely) in table {
+            assert_eq!(is_plain_host(host.as_bytes()), surely, "{host}");
+            assert!(!surely || Authority::try_from(host).is_ok(), "{host}");
+        }
+        assert!(is_host(b"[::1]:81") && !is_host(b"user@cs.example") && !is_host(b"a:65536"));
+    }
 }

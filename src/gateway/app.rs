@@ -1,5 +1,6 @@
 //! What all workers share, and one reading of the settings made ready for use.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -36,6 +37,25 @@ pub struct Snapshot {
     pub target: Arc<Target>,
     pub reserved: Reserved,
     pub public_fields: PublicFields,
+}
+
+/// A worker's own handle of the snapshot in force. Workers that counted references to one and the
+/// same for each request would wait for each other.
+pub struct Latest(Rc<Arc<Snapshot>>);
+
+impl Latest {
+    pub fn new(shared: &ArcSwap<Snapshot>) -> Self {
+        Self(Rc::new(shared.load_full()))
+    }
+
+    /// What is in force now; a request keeps it to its end.
+    pub fn get(&mut self, shared: &ArcSwap<Snapshot>) -> Rc<Arc<Snapshot>> {
+        let in_force = shared.load();
+        if !Arc::ptr_eq(&in_force, &self.0) {
+            self.0 = Rc::new(Arc::clone(&in_force));
+        }
+        Rc::clone(&self.0)
+    }
 }
 
 /// Settings that are well-formed and cannot be used all the same.

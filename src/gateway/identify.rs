@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
+use crate::digits::write_hex;
 use crate::forward::fields::{REQUEST_ID, TRACEPARENT, Trace};
 
 /// Longest `X-Request-Id` that is kept.
@@ -17,12 +18,13 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub fn of(headers: &HeaderMap, is_trusted: bool) -> Self {
+    /// `now` becomes part of an id that is made.
+    pub fn of(headers: &HeaderMap, is_trusted: bool, now: SystemTime) -> Self {
         let given = |name| headers.get(name).filter(|_| is_trusted);
         let request_id = given(REQUEST_ID).filter(|id| is_plain(id)).cloned();
         let traceparent = given(TRACEPARENT).filter(|value| is_traceparent(value)).cloned();
         Self {
-            request_id: request_id.unwrap_or_else(new_request_id),
+            request_id: request_id.unwrap_or_else(|| new_request_id(now)),
             trace: Trace {
                 keep_tracestate: traceparent.is_some(),
                 traceparent: traceparent.unwrap_or_else(new_traceparent),
@@ -32,8 +34,8 @@ impl Identity {
 }
 
 /// `UUIDv7` (RFC 9562 §5.7). Not a secret, so the generator need not be a slow one.
-fn new_request_id() -> HeaderValue {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+fn new_request_id(now: SystemTime) -> HeaderValue {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     let random = fastrand::u128(..).to_be_bytes();
     let mut ten = [0; 10];
@@ -50,15 +52,6 @@ fn new_traceparent() -> HeaderValue {
     write_hex(&mut text[3..35], &trace.to_be_bytes());
     write_hex(&mut text[36..52], &parent.to_be_bytes());
     HeaderValue::from_bytes(&text).expect("hexadecimal digits and dashes")
-}
-
-/// Two digits for each byte; a good deal faster than formatting.
-fn write_hex(digits: &mut [u8], bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
 }
 
 fn ascii(text: &str) -> HeaderValue {
@@ -94,7 +87,7 @@ mod tests {
 
     fn given(name: http::HeaderName, value: &'static str, is_trusted: bool) -> Identity {
         let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
-        Identity::of(&headers, is_trusted)
+        Identity::of(&headers, is_trusted, SystemTime::now())
     }
 
     #[test]

@@ -29,10 +29,10 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
-use self::app::{App, Snapshot};
+use self::app::{App, Latest, Snapshot};
 use self::identify::Identity;
 use self::negotiate::Sender;
-use self::record::{Answer, Head, Journal, Record};
+use self::record::{Answer, Arrival, Journal, Record};
 use crate::access::cross_site::is_foreign_origin;
 use crate::access::{self, Asked, Decision, Refusal};
 use crate::error::Problem;
@@ -43,60 +43,39 @@ use crate::login::callback::{self, Judged, Share};
 use crate::login::return_to::ReturnTo;
 use crate::login::{Content, Reply, logout};
 use crate::server::peer::Peer;
-use crate::session::front::Front;
 use crate::session::{Lifetimes, Session};
 use crate::telemetry::worker_metrics::Route;
 
 /// One worker's gateway.
 pub struct Gateway {
     app: Arc<App>,
+    snapshot: RefCell<Latest>,
     upstream: Upstream,
-    front: RefCell<Front>,
     journal: Rc<Journal>,
 }
 
-/// One request on its way. Everything in it is read, and only `record` is written.
+/// One request on its way. It is moved from step to step, so all that is large lies in `record`.
 struct Exchange<'a> {
     gateway: &'a Gateway,
-    snapshot: &'a Snapshot,
-    head: &'a Parts,
-    identity: Identity,
-    forwarded: Forwarded<'a>,
-    session: Option<Arc<Session>>,
-    is_upgrade: bool,
-    sender: Sender,
-    now: Instant,
+    snapshot: Rc<Arc<Snapshot>>,
     record: Box<Record>,
 }
 
 impl Gateway {
     pub fn new(app: Arc<App>, upstream: Upstream, journal: Rc<Journal>) -> Self {
-        let front = RefCell::new(Front::new(Arc::clone(&app.sessions)));
-        Self { app, upstream, front, journal }
+        let snapshot = RefCell::new(Latest::new(&app.snapshot));
+        Self { app, snapshot, upstream, journal }
     }
 
     /// Answers one request. May be dropped at any time: what was asked of `CodeScan` is then
     /// cancelled, and what was asked of Bitbucket goes on without us.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Answer> {
-        let snapshot = self.app.snapshot.load_full();
+    pub fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Answer>> {
         let (head, body) = request.into_parts();
-        let mut exchange = self.begin(&snapshot, &head, peer);
-        if let Err(problem) = admission::admit(&head, snapshot.settings()) {
-            let mut refusal = exchange.refuse(&problem);
-            // What follows a head that was misread may be anything.
-            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            return refusal;
-        }
-        exchange.session = exchange.find_session();
-        exchange.record.session.clone_from(&exchange.session);
-        let route = exchange.record.route;
-        match route {
-            Route::App => exchange.application(body).await,
-            Route::Authorize => exchange.authorize(body).await,
-            Route::Logout => exchange.logout(),
-            Route::Userinfo => exchange.userinfo(),
-            Route::Auth => exchange.refuse(&Problem::not_found()),
-        }
+        self.begin(head, peer).answer(body)
     }
 
     /// What is due now and then: called from the worker's tick.
@@ -105,69 +84,68 @@ impl Gateway {
         self.journal.access_log.borrow_mut().flush();
     }
 
-    /// Forgets sessions that are over: called from the tick, but not from each.
-    pub fn sweep_sessions(&self, now: Instant) {
-        let snapshot = self.app.snapshot.load();
-        let lifetimes = Lifetimes::new(&snapshot.settings().session);
-        self.front.borrow_mut().sweep(lifetimes, now);
-    }
-
-    fn begin<'a>(&'a self, snapshot: &'a Snapshot, head: &'a Parts, peer: Peer) -> Exchange<'a> {
-        let server = &snapshot.settings().server;
-        let is_trusted = peer.is_trusted(&server.trusted_proxies);
-        let identity = Identity::of(&head.headers, is_trusted);
-        let forwarded = Forwarded::new(
-            &head.headers,
-            peer.address(),
-            is_trusted,
-            &server.trusted_proxies,
-            &snapshot.public_fields,
-        );
-        let is_upgrade = asks_for_websocket(&head.headers);
-        let now = Instant::now();
-        let path = head.uri.path();
-        let known = Head {
-            time: SystemTime::now(),
-            began: now,
-            request_id: identity.request_id.clone(),
-            client: forwarded.client,
-            method: head.method.clone(),
-            path: path.to_owned(),
-            version: head.version,
+    fn begin(&self, head: Parts, peer: Peer) -> Exchange<'_> {
+        let snapshot = self.snapshot.borrow_mut().get(&self.app.snapshot);
+        let settings = snapshot.settings();
+        let trusted = &settings.server.trusted_proxies;
+        let is_trusted = peer.is_trusted(trusted);
+        let time = SystemTime::now();
+        let arrival = Arrival {
+            time,
+            began: Instant::now(),
+            identity: Identity::of(&head.headers, is_trusted, time),
+            forwarded: Forwarded::new(&head.headers, peer.address(), is_trusted, trusted),
+            is_upgrade: asks_for_websocket(&head.headers),
         };
-        let route = route::route(path, server.public_url.prefix());
-        let logged = snapshot.settings().log.access;
-        Exchange {
-            gateway: self,
-            snapshot,
-            head,
-            identity,
-            forwarded,
-            session: None,
-            is_upgrade,
-            sender: Sender::of(&head.method, &head.headers, is_upgrade),
-            now,
-            record: Box::new(Record::new(known, route, logged, Rc::clone(&self.journal))),
-        }
+        let route = route::route(head.uri.path(), settings.server.public_url.prefix());
+        let (logged, journal) = (settings.log.access, Rc::clone(&self.journal));
+        let record = Box::new(Record::new(head, arrival, route, logged, journal));
+        Exchange { gateway: self, snapshot, record }
     }
 }
 
 impl Exchange<'_> {
+    async fn answer(mut self, body: Incoming) -> Response<Answer> {
+        if let Err(problem) = admission::admit(self.head(), self.snapshot.settings()) {
+            let mut refusal = self.refuse(&problem);
+            // What follows a head that was misread may be anything.
+            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return refusal;
+        }
+        self.record.session = self.find_session();
+        match self.record.route {
+            Route::App => self.application(body).await,
+            // Boxed, so that the ordinary request above does not carry its size about.
+            Route::Authorize => Box::pin(self.authorize(body)).await,
+            Route::Logout => self.logout(),
+            Route::Userinfo => self.userinfo(),
+            Route::Auth => self.refuse(&Problem::not_found()),
+        }
+    }
+
+    fn head(&self) -> &Parts {
+        &self.record.head
+    }
+
+    fn sender(&self) -> Sender {
+        Sender::of(&self.head().method, &self.head().headers, self.record.arrival.is_upgrade)
+    }
+
     fn find_session(&self) -> Option<Arc<Session>> {
-        let id = self.snapshot.site.cookies.find(&self.head.headers).session?;
+        let id = self.snapshot.site.cookies.find(&self.head().headers).session?;
         let lifetimes = Lifetimes::new(&self.snapshot.settings().session);
-        self.gateway.front.borrow_mut().find(&id.key(), lifetimes, self.now)
+        self.gateway.app.sessions.find(&id.key(), lifetimes, self.record.arrival.began)
     }
 
     /// Everything that is `CodeScan`'s.
     async fn application(self, body: Incoming) -> Response<Answer> {
         let settings = self.snapshot.settings();
         let asked = Asked {
-            method: &self.head.method,
-            path: self.head.uri.path(),
-            headers: &self.head.headers,
-            has_session: self.session.is_some(),
-            is_upgrade: self.is_upgrade,
+            method: &self.head().method,
+            path: self.head().uri.path(),
+            headers: &self.head().headers,
+            has_session: self.record.session.is_some(),
+            is_upgrade: self.record.arrival.is_upgrade,
         };
         match access::decide(&asked, &settings.access, &settings.server.public_url) {
             Decision::Refused(refusal) => self.refused(refusal),
@@ -189,20 +167,20 @@ impl Exchange<'_> {
 
     /// A request that needs a login: a navigation is sent to get one, others are told.
     fn ask_to_sign_in(self) -> Response<Answer> {
-        let site = &self.snapshot.site;
+        let site = Arc::clone(&self.snapshot.site);
         let place = ReturnTo::parse(self.target(), site.public_url());
         let home = || site.sign_in(&ReturnTo::home(site.public_url()));
-        match self.sender {
+        match self.sender() {
             Sender::Navigation => {
-                let started = site.begin(&self.head.headers, self.target(), SystemTime::now());
+                let started = site.begin(&self.head().headers, self.target(), SystemTime::now());
                 self.started(started)
             }
             Sender::Frame => {
                 let sign_in =
-                    if self.head.method.is_safe() { site.sign_in(&place) } else { home() };
+                    if self.head().method.is_safe() { site.sign_in(&place) } else { home() };
                 self.refuse(&Problem::login_required_in_frame(sign_in))
             }
-            Sender::Form if is_foreign_origin(&self.head.headers, site.public_url()) => {
+            Sender::Form if is_foreign_origin(&self.head().headers, site.public_url()) => {
                 self.refuse(&Problem::login_required_for_foreign_form(site.public_url()))
             }
             // The form's own address is no place to come back to with a GET.
@@ -213,13 +191,13 @@ impl Exchange<'_> {
 
     /// The callback address, of which only our share is ours.
     async fn authorize(self, body: Incoming) -> Response<Answer> {
-        let is_read = matches!(self.head.method, Method::GET | Method::HEAD);
-        match callback::share(self.head.uri.query().unwrap_or_default()) {
+        let is_read = matches!(self.head().method, Method::GET | Method::HEAD);
+        match callback::share(self.head().uri.query().unwrap_or_default()) {
             Share::Theirs => self.application(body).await,
             Share::Start { .. } if !is_read => self.application(body).await,
             Share::Start { rd } => self.sign_in(rd.as_deref()),
             // A HEAD must not spend a code, and a POST is nobody's answer.
-            Share::Ours(_) if self.head.method != Method::GET => {
+            Share::Ours(_) if self.head().method != Method::GET => {
                 self.refuse(&Problem::method_not_allowed("GET"))
             }
             Share::Ours(Err(fault)) => self.refuse(&Problem::invalid_request(fault)),
@@ -228,11 +206,11 @@ impl Exchange<'_> {
     }
 
     fn sign_in(self, rd: Option<&str>) -> Response<Answer> {
-        let site = &self.snapshot.site;
+        let site = Arc::clone(&self.snapshot.site);
         let return_to = ReturnTo::parse(rd.unwrap_or_default(), site.public_url());
-        match self.sender {
+        match self.sender() {
             Sender::Navigation => {
-                let started = site.start(&self.head.headers, &return_to, SystemTime::now());
+                let started = site.start(&self.head().headers, &return_to, SystemTime::now());
                 self.started(started)
             }
             Sender::Frame => {
@@ -257,8 +235,8 @@ impl Exchange<'_> {
         let metrics = &self.gateway.app.metrics;
         metrics.login_came_back();
         let site = Arc::clone(&self.snapshot.site);
-        let headers = &self.head.headers;
-        let (session, id) = (self.session.clone(), self.record.request_id().to_owned());
+        let (session, id) = (self.record.session.clone(), self.record.request_id().to_owned());
+        let headers = &self.head().headers;
         let (order, return_to) =
             match site.judge(headers, response, session, &id, SystemTime::now()) {
                 Judged::Reply(reply) => {
@@ -277,17 +255,18 @@ impl Exchange<'_> {
             return self.refuse(&Problem::overloaded(std::time::Duration::from_secs(5)));
         };
         self.record.waited = began.elapsed();
+        let headers = &self.head().headers;
         let reply = site.answer(headers, attempt, &return_to, outcome, SystemTime::now());
         self.reply(reply)
     }
 
     fn logout(self) -> Response<Answer> {
         let site = Arc::clone(&self.snapshot.site);
-        let query = self.head.uri.query().unwrap_or_default();
+        let query = self.head().uri.query().unwrap_or_default();
         let sessions = &self.gateway.app.sessions;
-        let session = self.session.clone();
+        let session = self.record.session.clone();
         let (reply, ended) =
-            site.logout(&self.head.method, query, &self.head.headers, session, sessions);
+            site.logout(&self.head().method, query, &self.head().headers, session, sessions);
         let signs_out = matches!(reply.content, Content::SeeOther(_));
         if let Some(ended) = ended {
             self.gateway.app.control.spawn(site.revoke(ended));
@@ -300,13 +279,17 @@ impl Exchange<'_> {
     }
 
     fn userinfo(self) -> Response<Answer> {
-        let site = &self.snapshot.site;
-        let reply: Reply = site.userinfo(&self.head.method, self.session.as_deref(), self.now);
+        let site = Arc::clone(&self.snapshot.site);
+        let reply: Reply = site.userinfo(
+            &self.head().method,
+            self.record.session.as_deref(),
+            self.record.arrival.began,
+        );
         self.reply(reply)
     }
 
     /// The path and query as they came.
     fn target(&self) -> &str {
-        self.head.uri.path_and_query().map_or("/", |target| target.as_str())
+        self.head().uri.path_and_query().map_or("/", |target| target.as_str())
     }
 }

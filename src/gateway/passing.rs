@@ -33,9 +33,9 @@ impl Exchange<'_> {
         };
         let upload = Upload::new(settings.server.max_body_size);
         // Only a session's request may become a tunnel: nobody would end another's.
-        let upgrades = self.is_upgrade && decision == Decision::AsSession;
+        let upgrades = self.record.arrival.is_upgrade && decision == Decision::AsSession;
         let host = self.host();
-        let target = origin_form(&self.head.uri);
+        let target = origin_form(&self.head().uri);
         let asked = Instant::now();
         let answer = {
             let rendered = self.session_fields(decision);
@@ -43,11 +43,11 @@ impl Exchange<'_> {
             let cookies = &self.snapshot.site.cookies;
             let cut = |field: &HeaderValue| cookies.cut_out(field);
             let head = Head {
-                method: &self.head.method,
+                method: &self.head().method,
                 target: &target,
                 fields: |out: &mut Vec<u8>| {
                     let plan = self.plan(decision, set, &cut, &host, upgrades);
-                    plan.write_fields(&self.head.headers, out);
+                    plan.write_fields(&self.head().headers, out);
                 },
                 upgrades,
             };
@@ -66,7 +66,7 @@ impl Exchange<'_> {
     }
 
     fn session_fields(&self, decision: Decision) -> Option<Arc<Rendered>> {
-        let session = self.session.as_ref().filter(|_| decision == Decision::AsSession)?;
+        let session = self.record.session.as_ref().filter(|_| decision == Decision::AsSession)?;
         let templates = &self.snapshot.settings().codescan.headers;
         Some(session.fields(templates, self.snapshot.version))
     }
@@ -91,18 +91,19 @@ impl Exchange<'_> {
             },
             set,
             host,
-            forwarded: &self.forwarded,
-            request_id: &self.identity.request_id,
-            trace: &self.identity.trace,
-            upgrade: if upgrades { self.head.headers.get(UPGRADE) } else { None },
+            forwarded: &self.record.arrival.forwarded,
+            public: &self.snapshot.public_fields,
+            request_id: &self.record.arrival.identity.request_id,
+            trace: &self.record.arrival.identity.trace,
+            upgrade: if upgrades { self.head().headers.get(UPGRADE) } else { None },
         }
     }
 
     /// The `Host` for `CodeScan`. An absolute-form target wins over the field (RFC 9112 §3.2.2).
     fn host(&self) -> HeaderValue {
         let codescan = &self.snapshot.settings().codescan;
-        let asked = self.head.uri.authority().map(|authority| authority.as_str().as_bytes());
-        let field = self.head.headers.get(HOST).map(HeaderValue::as_bytes);
+        let asked = self.head().uri.authority().map(|authority| authority.as_str().as_bytes());
+        let field = self.head().headers.get(HOST).map(HeaderValue::as_bytes);
         let kept = asked.or(field).filter(|_| codescan.preserve_host);
         let host = kept.unwrap_or(codescan.url.host_field().as_bytes());
         HeaderValue::from_bytes(host).unwrap_or_else(|_| HeaderValue::from_static(""))
@@ -124,7 +125,7 @@ impl Exchange<'_> {
         let cookies = &self.snapshot.site.cookies;
         let headers = response.headers_mut();
         fields::clean_response(headers, &|set_cookie| cookies.set_by(set_cookie), switches);
-        headers.insert(REQUEST_ID, self.identity.request_id.clone());
+        headers.insert(REQUEST_ID, self.record.arrival.identity.request_id.clone());
         let mut signs_out = false;
         if decision == Decision::AsSession {
             fields::keep_from_shared_caches(headers);
@@ -143,13 +144,13 @@ impl Exchange<'_> {
     fn is_logout(&self) -> bool {
         let settings = self.snapshot.settings();
         let prefix = settings.server.public_url.prefix();
-        let (method, path) = (&self.head.method, self.head.uri.path());
+        let (method, path) = (&self.head().method, self.head().uri.path());
         public::falls_under(method, path, &settings.session.logout_routes, prefix)
     }
 
     /// `CodeScan`'s own logout ends our session too: else its "Log out" would change nothing.
     fn follow_logout(&self, response: &mut Response<ResponseBody>) {
-        let Some(session) = &self.session else { return };
+        let Some(session) = &self.record.session else { return };
         logout::end(&self.gateway.app.sessions, session);
         let site = Arc::clone(&self.snapshot.site);
         let headers = response.headers_mut();
@@ -178,9 +179,9 @@ impl Exchange<'_> {
     }
 
     fn tunnel(&self, response: &mut Response<ResponseBody>) {
-        let Some(client) = self.head.extensions.get::<OnUpgrade>().cloned() else { return };
+        let Some(client) = self.head().extensions.get::<OnUpgrade>().cloned() else { return };
         let Some(upstream) = response.body_mut().take_upgraded() else { return };
-        let Some(session) = self.session.clone() else { return };
+        let Some(session) = self.record.session.clone() else { return };
         let lifetimes = Lifetimes::new(&self.snapshot.settings().session);
         tokio::task::spawn_local(upgrade::tunnel(client, upstream, over(session, lifetimes)));
     }

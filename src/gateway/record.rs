@@ -1,7 +1,6 @@
 //! What is noted of one request, from its head to the last byte of its answer.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,12 +8,15 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::request::Parts;
+use http::{StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
+use super::identify::Identity;
 use super::outlived::{Outlived, Watch};
 use crate::error::Code;
 use crate::forward::body::ResponseBody;
+use crate::forward::forwarded::Forwarded;
 use crate::session::Session;
 use crate::telemetry::access_log::{AccessLine, AccessLog};
 use crate::telemetry::worker_metrics::{Held, Route, WorkerMetrics};
@@ -28,6 +30,8 @@ pub struct Journal {
 /// One request. It is counted and logged when this is dropped: then the answer was sent, or
 /// given up by one side.
 pub struct Record {
+    /// As it came, but for its `extensions`.
+    pub head: Parts,
     pub route: Route,
     pub status: StatusCode,
     pub error: Option<Code>,
@@ -36,7 +40,7 @@ pub struct Record {
     pub waited: Duration,
     /// Until `CodeScan`'s response head.
     pub upstream: Option<Duration>,
-    head: Head,
+    pub arrival: Arrival,
     logged: bool,
     sent: u64,
     /// When the answer's head was ready; the body's way is not our share.
@@ -46,20 +50,25 @@ pub struct Record {
 }
 
 /// What is known when the head has arrived.
-pub struct Head {
+pub struct Arrival {
     pub time: SystemTime,
     pub began: Instant,
-    /// Visible ASCII.
-    pub request_id: HeaderValue,
-    pub client: Option<IpAddr>,
-    pub method: Method,
-    pub path: String,
-    pub version: Version,
+    pub identity: Identity,
+    pub forwarded: Forwarded,
+    /// It asks to go on as WebSocket.
+    pub is_upgrade: bool,
 }
 
 impl Record {
-    pub fn new(head: Head, route: Route, logged: bool, journal: Rc<Journal>) -> Self {
+    pub fn new(
+        head: Parts,
+        arrival: Arrival,
+        route: Route,
+        logged: bool,
+        journal: Rc<Journal>,
+    ) -> Self {
         Self {
+            head,
             route,
             // For an answer that never came about: the client left (as nginx has it).
             status: CLIENT_LEFT,
@@ -67,7 +76,7 @@ impl Record {
             session: None,
             waited: Duration::ZERO,
             upstream: None,
-            head,
+            arrival,
             logged,
             sent: 0,
             answered: None,
@@ -77,7 +86,7 @@ impl Record {
     }
 
     pub fn request_id(&self) -> &str {
-        self.head.request_id.to_str().unwrap_or_default()
+        self.arrival.identity.request_id.to_str().unwrap_or_default()
     }
 
     /// The answer's head is ready.
@@ -94,19 +103,20 @@ const CLIENT_LEFT: StatusCode = match StatusCode::from_u16(499) {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let total = self.head.began.elapsed();
-        let to_head = self.answered.map_or(total, |at| at.duration_since(self.head.began));
+        let began = self.arrival.began;
+        let total = began.elapsed();
+        let to_head = self.answered.map_or(total, |at| at.duration_since(began));
         let own = to_head.saturating_sub(self.waited);
         self.journal.metrics.request_finished(self.route, self.status, own, total);
         if !self.logged {
             return;
         }
         self.journal.access_log.borrow_mut().write(&AccessLine {
-            time: self.head.time,
+            time: self.arrival.time,
             request_id: self.request_id(),
-            client: self.head.client,
+            client: self.arrival.forwarded.client,
             method: self.head.method.as_str(),
-            path: &self.head.path,
+            path: self.head.uri.path(),
             protocol: protocol(self.head.version),
             status: self.status.as_u16(),
             route: self.route.as_str(),

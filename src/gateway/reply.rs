@@ -16,7 +16,7 @@ impl Exchange<'_> {
     /// Tells of a problem, as a page or as JSON.
     pub(super) fn refuse(mut self, problem: &Problem) -> Response<Answer> {
         self.record.error = Some(problem.code());
-        let as_html = self.sender.reads_html();
+        let as_html = self.sender().reads_html();
         let response = pages::respond(problem, as_html, self.record.request_id());
         self.finish(response)
     }
@@ -29,7 +29,7 @@ impl Exchange<'_> {
             Content::Json(json) => self::json(json),
             Content::Problem(problem) => {
                 self.record.error = Some(problem.code());
-                pages::respond(&problem, self.sender.reads_html(), self.record.request_id())
+                pages::respond(&problem, self.sender().reads_html(), self.record.request_id())
             }
         };
         for cookie in reply.set_cookies {
@@ -42,7 +42,7 @@ impl Exchange<'_> {
     fn finish(mut self, response: Response<Bytes>) -> Response<Answer> {
         let (mut head, body) = response.into_parts();
         head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        head.headers.insert(REQUEST_ID, self.identity.request_id.clone());
+        head.headers.insert(REQUEST_ID, self.record.arrival.identity.request_id.clone());
         self.record.answered(head.status);
         Response::from_parts(head, Answer::new(ResponseBody::from(body), self.record))
     }

@@ -29,9 +29,6 @@ pub const TICK: Duration = Duration::from_millis(500);
 /// Rest after an `accept` that failed, as it does when files run out.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// Fields of a head; more are a 431 of the parser's.
-const MAX_FIELDS: usize = 256;
-
 /// Answers requests. Shared by all connections of one worker.
 pub trait Application: 'static {
     type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
@@ -142,7 +139,8 @@ async fn serve<A: Application>(place: Registered<A>, stream: ClientStream, peer:
     });
     let io = TokioIo::new(Watched::new(stream, Arc::clone(activity)));
     let connection = http1::Builder::new()
-        .max_headers(MAX_FIELDS)
+        // At most 100 fields, as is the parser's default: to allow more costs each request two
+        // allocations of several KiB.
         .max_buf_size(this.application.head_buffer())
         // The tick sees to it.
         .header_read_timeout(None)

@@ -12,6 +12,8 @@ use crate::config::Settings;
 /// The names of all cookies that are ours.
 #[derive(Debug, Clone)]
 pub struct CookieNames {
+    /// All of them begin so.
+    stem: String,
     session: String,
     login_prefix: String,
     signed_in: String,
@@ -58,6 +60,7 @@ impl CookieNames {
             signed_in: format!("{stem}_signed_in"),
             signed_out: format!("{stem}_signed_out"),
             moved: format!("{stem}_moved"),
+            stem,
             session,
             secure,
         }
@@ -137,14 +140,16 @@ impl CookieNames {
     /// A `Cookie` field without ours, the others byte for byte; `None` if nothing is left.
     pub fn cut_out(&self, field: &HeaderValue) -> Option<HeaderValue> {
         let bytes = field.as_bytes();
-        let ours = |pair: &&[u8]| self.which_bytes(split_pair(pair).0).is_some();
-        if !bytes.split(|byte| *byte == b';').any(|pair| ours(&pair)) {
+        let mut kept = Vec::with_capacity(bytes.len() + 1);
+        for piece in pieces(bytes).filter(|piece| self.which_bytes(split_pair(piece).0).is_none()) {
+            kept.extend_from_slice(piece);
+            kept.push(b';');
+        }
+        kept.pop();
+        if kept.len() == bytes.len() {
             return Some(field.clone());
         }
-        let kept: Vec<&[u8]> =
-            bytes.split(|byte| *byte == b';').filter(|pair| !ours(pair)).collect();
-        let joined = kept.join(&b';');
-        let rest = joined.trim_ascii_start();
+        let rest = kept.trim_ascii_start();
         if rest.is_empty() {
             return None;
         }
@@ -200,6 +205,10 @@ impl CookieNames {
     }
 
     fn which_bytes<'h>(&self, name: &'h [u8]) -> Option<Cookie<'h>> {
+        // Most cookies are not ours, and this is asked of each.
+        if !name.starts_with(self.stem.as_bytes()) {
+            return None;
+        }
         std::str::from_utf8(name).ok().and_then(|name| self.which(name))
     }
 }
@@ -212,16 +221,18 @@ fn header(cookie: &cookie::Cookie<'_>) -> HeaderValue {
 }
 
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|field| field.as_bytes().split(|byte| *byte == b';'))
-        .map(split_pair)
+    headers.get_all(COOKIE).iter().flat_map(|field| pieces(field.as_bytes())).map(split_pair)
+}
+
+/// What stands between the semicolons.
+fn pieces(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = memchr::memchr_iter(b';', field).chain([field.len()]);
+    ends.scan(0, |start, end| Some(&field[std::mem::replace(start, end + 1)..end]))
 }
 
 /// Name and value of one pair, white space around both aside (RFC 6265bis §5.6).
 fn split_pair(pair: &[u8]) -> (&[u8], &[u8]) {
-    match pair.iter().position(|byte| *byte == b'=') {
+    match memchr::memchr(b'=', pair) {
         Some(at) => (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii()),
         None => (pair.trim_ascii(), b""),
     }

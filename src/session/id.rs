@@ -15,6 +15,14 @@ pub struct SessionId(Zeroizing<[u8; 32]>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionKey([u8; 32]);
 
+impl SessionKey {
+    /// The first eight bytes, which are as good as random.
+    pub(super) fn prefix(&self) -> u64 {
+        let (first, _) = self.0.split_first_chunk().expect("32 bytes");
+        u64::from_ne_bytes(*first)
+    }
+}
+
 impl SessionId {
     pub fn generate() -> Self {
         Self(Zeroizing::new(seal::random()))

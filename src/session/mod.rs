@@ -5,8 +5,8 @@
 
 pub mod cookie;
 pub mod fields;
-pub mod front;
 pub mod id;
+mod index;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,9 +19,13 @@ use tokio::sync::Notify;
 
 use self::fields::Rendered;
 use self::id::{SessionId, SessionKey};
+use self::index::Index;
 use crate::bitbucket::{Person, TokenSet};
 use crate::config::settings;
 use crate::secret::Secret;
+
+/// How often, at most, moka hears that a session is in use.
+const USE_TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// One person's login in one browser.
 pub struct Session {
@@ -34,6 +38,8 @@ pub struct Session {
     created: Instant,
     /// Seconds from `created` to the last request.
     last_used: AtomicU64,
+    /// Seconds from `created` to the last use that moka heard of.
+    told: AtomicU64,
     ended: AtomicBool,
     end_notice: Notify,
     /// The fields of `[codescan.headers]`, rendered for these tokens.
@@ -89,14 +95,18 @@ impl Session {
         idle.min(lifetimes.absolute.saturating_sub(age))
     }
 
-    /// Notes a request. Returns how many seconds lie between it and the last one noted.
-    fn touch(&self, now: Instant) -> u64 {
+    /// Notes a request. Whether moka should hear of it.
+    fn touch(&self, now: Instant) -> bool {
         let used = now.saturating_duration_since(self.created).as_secs();
-        let before = self.last_used.load(Ordering::Relaxed);
-        if used > before {
+        if used > self.last_used.load(Ordering::Relaxed) {
             self.last_used.store(used, Ordering::Relaxed);
         }
-        used.saturating_sub(before)
+        let is_news =
+            used.saturating_sub(self.told.load(Ordering::Relaxed)) >= USE_TOLD_EVERY.as_secs();
+        if is_news {
+            self.told.store(used, Ordering::Relaxed);
+        }
+        is_news
     }
 
     pub fn has_ended(&self) -> bool {
@@ -131,7 +141,7 @@ struct ByUse(Arc<ArcSwap<Lifetimes>>);
 
 impl ByUse {
     fn kept_for(&self, session: &Session, now: Instant) -> Duration {
-        session.remaining(**self.0.load(), now) + 2 * front::USE_TOLD_EVERY
+        session.remaining(**self.0.load(), now) + 2 * USE_TOLD_EVERY
     }
 }
 
@@ -162,7 +172,9 @@ pub type EvictionNotice = Box<dyn Fn(&'static str) + Send + Sync>;
 
 /// All sessions of this process.
 pub struct Sessions {
+    /// Owns them: their number, their lives, and which of them goes first.
     live: moka::sync::Cache<SessionKey, Arc<Session>>,
+    index: Arc<Index>,
     /// The sessions of each person, for `session.per_person`.
     by_person: Mutex<HashMap<String, Vec<Weak<Session>>>>,
     lifetimes: Arc<ArcSwap<Lifetimes>>,
@@ -175,19 +187,22 @@ impl Sessions {
         let lifetimes = Arc::new(ArcSwap::from_pointee(Lifetimes::new(settings)));
         let on_eviction = Arc::new(on_eviction);
         let notice = Arc::clone(&on_eviction);
+        let index = Arc::new(Index::new());
+        let indexed = Arc::clone(&index);
         let live = moka::sync::Cache::builder()
             .max_capacity(settings.capacity)
             // The default policy refuses new keys when full: a fresh login would vanish.
             .eviction_policy(moka::policy::EvictionPolicy::lru())
             .expire_after(ByUse(Arc::clone(&lifetimes)))
-            .eviction_listener(move |_, session: Arc<Session>, cause| {
+            .eviction_listener(move |key, session: Arc<Session>, cause| {
                 session.mark_ended();
+                indexed.remove(&key);
                 if cause == RemovalCause::Size {
                     notice("capacity");
                 }
             })
             .build();
-        Self { live, by_person: Mutex::default(), lifetimes, on_eviction }
+        Self { live, index, by_person: Mutex::default(), lifetimes, on_eviction }
     }
 
     /// After a reload.
@@ -211,19 +226,33 @@ impl Sessions {
             tokens,
             created: now,
             last_used: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             end_notice: Notify::new(),
             rendered: ArcSwapOption::empty(),
         });
+        self.index.insert(Arc::clone(&session));
         self.live.insert(session.key, Arc::clone(&session));
         self.limit_person(&session, per_person);
         (id, session)
     }
 
-    /// The session with this key, if it has not ended. Costs about a microsecond; workers ask
-    /// their [`front::Front`] first.
-    pub fn find(&self, key: &SessionKey) -> Option<Arc<Session>> {
-        self.live.get(key).filter(|session| !session.has_ended())
+    /// The live session with this key; notes its use.
+    pub fn find(
+        &self,
+        key: &SessionKey,
+        lifetimes: Lifetimes,
+        now: Instant,
+    ) -> Option<Arc<Session>> {
+        let session = self.index.find(key)?;
+        if !session.is_live(lifetimes, now) {
+            self.end(&session);
+            return None;
+        }
+        if session.touch(now) {
+            self.live.get(key);
+        }
+        Some(session)
     }
 
     /// Ends a session: from now on no request finds it, on any worker.

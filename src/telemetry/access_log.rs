@@ -2,7 +2,6 @@
 //!
 //! Each worker has its own [`AccessLog`]; what it gathers goes to the writing thread in blocks.
 
-use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +9,7 @@ use super::escape;
 use super::log_queue::{Entry, LogQueue};
 use super::timestamp::Timestamps;
 use crate::config::settings::LogFormat;
+use crate::digits::{push_address, push_number, push_padded};
 
 /// Bytes gathered before they are handed over.
 const BLOCK: usize = 16 * 1024;
@@ -99,6 +99,19 @@ impl Drop for AccessLog {
     }
 }
 
+/// The name of a field, with what stands around it in either format.
+#[derive(Clone, Copy)]
+struct Key {
+    json: &'static str,
+    text: &'static str,
+}
+
+macro_rules! key {
+    ($name:literal) => {
+        Key { json: concat!(",\"", $name, "\":"), text: concat!(" ", $name, "=") }
+    };
+}
+
 /// Writes the fields of a line in either format.
 struct Fields<'a> {
     format: LogFormat,
@@ -122,29 +135,29 @@ impl Fields<'_> {
     }
 
     fn all_of(&mut self, line: &AccessLine<'_>) {
-        self.text("request_id", line.request_id, LONGEST_TEXT);
+        self.text(key!("request_id"), line.request_id, LONGEST_TEXT);
         if let Some(client) = line.client {
-            self.address("client", client);
+            self.address(key!("client"), client);
         }
-        self.text("method", line.method, LONGEST_TEXT);
-        self.text("path", line.path, LONGEST_PATH);
+        self.text(key!("method"), line.method, LONGEST_TEXT);
+        self.text(key!("path"), line.path, LONGEST_PATH);
         if line.path.len() > LONGEST_PATH {
-            self.number("path_bytes", line.path.len() as u64);
+            self.number(key!("path_bytes"), line.path.len() as u64);
         }
-        self.text("protocol", line.protocol, LONGEST_TEXT);
-        self.number("status", u64::from(line.status));
-        self.text("route", line.route, LONGEST_TEXT);
+        self.word(key!("protocol"), line.protocol);
+        self.number(key!("status"), u64::from(line.status));
+        self.word(key!("route"), line.route);
         if let Some(user) = line.user {
-            self.text("user", user, LONGEST_TEXT);
+            self.text(key!("user"), user, LONGEST_TEXT);
         }
         if let Some(error) = line.error {
-            self.text("error", error, LONGEST_TEXT);
+            self.word(key!("error"), error);
         }
-        self.millis("duration_ms", line.total);
+        self.millis(key!("duration_ms"), line.total);
         if let Some(upstream) = line.upstream {
-            self.millis("upstream_ms", upstream);
+            self.millis(key!("upstream_ms"), upstream);
         }
-        self.number("response_bytes", line.response_bytes);
+        self.number(key!("response_bytes"), line.response_bytes);
     }
 
     fn end(&mut self) {
@@ -154,57 +167,53 @@ impl Fields<'_> {
         self.out.push(b'\n');
     }
 
-    fn key(&mut self, key: &str) {
-        let (before, after): (&[u8], &[u8]) = match self.format {
-            LogFormat::Json => (b",\"", b"\":"),
-            LogFormat::Text => (b" ", b"="),
+    fn key(&mut self, key: Key) {
+        let key = match self.format {
+            LogFormat::Json => key.json,
+            LogFormat::Text => key.text,
         };
-        self.out.extend_from_slice(before);
         self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(after);
+    }
+
+    /// A word of our own: nothing in it needs an escape.
+    fn word(&mut self, key: Key, word: &'static str) {
+        self.key(key);
+        self.out.push(b'"');
+        self.out.extend_from_slice(word.as_bytes());
+        self.out.push(b'"');
     }
 
     /// A text that ends in `…` was cut.
-    fn text(&mut self, key: &str, value: &str, longest: usize) {
+    fn text(&mut self, key: Key, value: &str, longest: usize) {
         self.key(key);
-        escape::push_quoted(self.out, &value[..value.floor_char_boundary(longest)]);
-        if value.len() > longest {
-            self.out.pop();
-            self.out.extend_from_slice("…\"".as_bytes());
+        if value.len() <= longest {
+            return escape::push_quoted(self.out, value);
         }
+        escape::push_quoted(self.out, &value[..value.floor_char_boundary(longest)]);
+        self.out.pop();
+        self.out.extend_from_slice("…\"".as_bytes());
     }
 
-    fn address(&mut self, key: &str, value: IpAddr) {
+    fn address(&mut self, key: Key, value: IpAddr) {
         self.key(key);
-        // Writing to a Vec does not fail.
-        let _ = write!(self.out, "\"{value}\"");
+        self.out.push(b'"');
+        push_address(self.out, value);
+        self.out.push(b'"');
     }
 
-    fn number(&mut self, key: &str, value: u64) {
+    fn number(&mut self, key: Key, value: u64) {
         self.key(key);
-        push_number(self.out, value, 1);
+        push_number(self.out, value);
     }
 
     /// Milliseconds with three decimals.
-    fn millis(&mut self, key: &str, value: Duration) {
+    fn millis(&mut self, key: Key, value: Duration) {
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
         self.key(key);
-        push_number(self.out, micros / 1000, 1);
+        push_number(self.out, micros / 1000);
         self.out.push(b'.');
-        push_number(self.out, micros % 1000, 3);
+        push_padded(self.out, micros % 1000, 3);
     }
-}
-
-/// Appends a number in decimal, with zeros before it up to `width` digits.
-fn push_number(out: &mut Vec<u8>, mut number: u64, width: usize) {
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len();
-    while number > 0 {
-        first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    out.extend_from_slice(&digits[first.min(digits.len() - width)..]);
 }
 
 #[cfg(test)]
@@ -346,16 +355,5 @@ pub(super) mod tests {
             log.write(&line());
         }
         assert_eq!(log.buffer.capacity(), capacity);
-    }
-
-    #[test]
-    fn numbers_are_written_as_they_are() {
-        for (number, width, expected) in
-            [(0, 1, "0"), (7, 3, "007"), (1234, 1, "1234"), (u64::MAX, 1, "18446744073709551615")]
-        {
-            let mut out = Vec::new();
-            push_number(&mut out, number, width);
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
-        }
     }
 }

@@ -26,6 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "telemetry",
             "tls",
             "config",
+            "digits",
         ],
     ),
     (
@@ -48,14 +49,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("access", &["config"]),
     ("session", &["bitbucket", "seal", "config", "secret"]),
     ("bitbucket", &["tls", "config", "secret"]),
-    ("forward", &["telemetry", "config"]),
+    ("forward", &["telemetry", "config", "digits"]),
     ("server", &["telemetry", "config"]),
     ("admin", &["telemetry", "config"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "digits"]),
     ("seal", &["config", "secret"]),
     ("tls", &[]),
     ("config", &["secret"]),
     ("secret", &[]),
+    ("digits", &[]),
 ];
 
 /// It builds and joins all rooms.

@@ -1,11 +1,18 @@
 //! Reading the head of an answer (RFC 9112 §4, §5).
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use smallvec::SmallVec;
 
 /// Bytes and fields of a head.
 const LONGEST_HEAD: usize = 64 * 1024;
 const MOST_FIELDS: usize = 128;
+
+/// Fields that a head has as a rule: more cost an allocation.
+const USUAL_FIELDS: usize = 24;
 
 /// A head that is none, or too much of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,8 +30,7 @@ pub fn take(buffer: &mut BytesMut) -> Result<Option<Response<()>>, HeadError> {
     if buffer.is_empty() {
         return Ok(None);
     }
-    let mut places = [Place::default(); MOST_FIELDS];
-    let Some(line) = parse(buffer, &mut places)? else {
+    let Some(line) = parse(buffer)? else {
         return if buffer.len() > LONGEST_HEAD { Err(HeadError::TooLarge) } else { Ok(None) };
     };
     let head = buffer.split_to(line.length).freeze();
@@ -32,11 +38,11 @@ pub fn take(buffer: &mut BytesMut) -> Result<Option<Response<()>>, HeadError> {
     *response.status_mut() = StatusCode::from_u16(line.code).map_err(|_| HeadError::Invalid)?;
     *response.version_mut() = line.version;
     let fields = response.headers_mut();
-    *fields = HeaderMap::with_capacity(line.fields + 2);
-    for place in &places[..line.fields] {
-        let name = HeaderName::from_bytes(&head[place.name.0..place.name.1]);
+    *fields = HeaderMap::with_capacity(line.places.len());
+    for place in &line.places {
+        let name = HeaderName::from_bytes(&head[place.name.clone()]);
         // Shares the head's memory, so that no value is copied.
-        let value = HeaderValue::from_maybe_shared(head.slice(place.value.0..place.value.1));
+        let value = HeaderValue::from_maybe_shared(head.slice(place.value.clone()));
         match (name, value) {
             (Ok(name), Ok(value)) => fields.append(name, value),
             _ => return Err(HeadError::Invalid),
@@ -46,23 +52,25 @@ pub fn take(buffer: &mut BytesMut) -> Result<Option<Response<()>>, HeadError> {
 }
 
 /// Where a field's name and value stand in the buffer.
-#[derive(Debug, Default, Clone, Copy)]
 struct Place {
-    name: (usize, usize),
-    value: (usize, usize),
+    name: Range<usize>,
+    value: Range<usize>,
 }
 
 struct Line {
     length: usize,
     code: u16,
     version: Version,
-    fields: usize,
+    places: SmallVec<[Place; USUAL_FIELDS]>,
 }
 
-fn parse(buffer: &[u8], places: &mut [Place]) -> Result<Option<Line>, HeadError> {
-    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-    let mut response = httparse::Response::new(&mut fields);
-    let length = match response.parse(buffer)? {
+fn parse(buffer: &[u8]) -> Result<Option<Line>, HeadError> {
+    // Left as they are, for nearly all of them stay unused.
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut response = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let parsed = parser.parse_response_with_uninit_headers(&mut response, buffer, &mut fields)?;
+    let length = match parsed {
         httparse::Status::Complete(length) if length <= LONGEST_HEAD => length,
         httparse::Status::Complete(_) => return Err(HeadError::TooLarge),
         httparse::Status::Partial => return Ok(None),
@@ -70,18 +78,18 @@ fn parse(buffer: &[u8], places: &mut [Place]) -> Result<Option<Line>, HeadError>
     let base = buffer.as_ptr() as usize;
     let place = |part: &[u8]| {
         let start = (part.as_ptr() as usize).saturating_sub(base);
-        (start, start + part.len())
+        // An empty part may point anywhere.
+        if part.is_empty() { 0..0 } else { start..start + part.len() }
     };
-    for (to, field) in places.iter_mut().zip(response.headers.iter()) {
-        // An empty value may point anywhere.
-        let value = if field.value.is_empty() { (0, 0) } else { place(field.value) };
-        *to = Place { name: place(field.name.as_bytes()), value };
-    }
+    let places = response
+        .headers
+        .iter()
+        .map(|field| Place { name: place(field.name.as_bytes()), value: place(field.value) });
     Ok(Some(Line {
         length,
         code: response.code.unwrap_or_default(),
         version: if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 },
-        fields: response.headers.len(),
+        places: places.collect(),
     }))
 }
 
