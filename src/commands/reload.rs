@@ -13,7 +13,6 @@ use super::check;
 use crate::config::settings::CookieSecret;
 use crate::config::{self, Loaded, Sources};
 use crate::gateway::app::{App, Snapshot};
-use crate::session::Lifetimes;
 use crate::telemetry::logs::LevelControl;
 
 /// How often files are looked at. Kubernetes changes mounted secrets by swapping links, of which
@@ -98,7 +97,6 @@ impl Reload {
         if let Err(error) = level.set(&loaded.settings.log.level) {
             tracing::error!("log.level stays as it was: {error}");
         }
-        app.sessions.set_lifetimes(Lifetimes::new(&loaded.settings.session));
         app.snapshot.store(Arc::new(snapshot));
         self.version += 1;
         self.current = loaded;

@@ -1,11 +1,12 @@
 //! The checks behind `/readyz`, and what else is done now and then.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::admin::readiness::{Check, CheckResult, Readiness, Schedule};
 use crate::forward::probe;
 use crate::gateway::app::{App, Snapshot};
+use crate::session::Lifetimes;
 
 /// Bitbucket's state only informs, so it is asked seldom.
 const BITBUCKET: Schedule = Schedule {
@@ -53,6 +54,7 @@ async fn tidy(app: Arc<App>) {
     let mut ticks = tokio::time::interval(TIDY_EVERY);
     loop {
         ticks.tick().await;
-        app.sessions.tidy();
+        let lifetimes = Lifetimes::new(&app.snapshot.load().settings().session);
+        app.sessions.tidy(lifetimes, Instant::now());
     }
 }

@@ -91,7 +91,7 @@ fn is_port(digits: &[u8]) -> bool {
     let number =
         |sum: u32, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0'));
     let is_short = (1..=5).contains(&digits.len());
-    is_short && digits.iter().try_fold(0, number).is_some_and(|port| port <= u32::from(u16::MAX))
+    is_short && digits.iter().try_fold(0, number).is_some_and(|port| u16::try_from(port).is_ok())
 }
 
 /// Only CONNECT may ask for a host and nothing at it.

@@ -1,5 +1,6 @@
 //! What all workers share, and one reading of the settings made ready for use.
 
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,20 +40,31 @@ pub struct Snapshot {
     pub public_fields: PublicFields,
 }
 
-/// A worker's own handle of the snapshot in force. Workers that counted references to one and the
-/// same for each request would wait for each other.
-pub struct Latest(Rc<Arc<Snapshot>>);
+/// A worker's own handle of a snapshot, counted by [`Rc`]: workers that counted references to one
+/// and the same for each request would wait for each other.
+pub struct InForce(Arc<Snapshot>);
+
+impl Deref for InForce {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
+
+/// The snapshot that a worker saw last.
+pub struct Latest(Rc<InForce>);
 
 impl Latest {
     pub fn new(shared: &ArcSwap<Snapshot>) -> Self {
-        Self(Rc::new(shared.load_full()))
+        Self(Rc::new(InForce(shared.load_full())))
     }
 
     /// What is in force now; a request keeps it to its end.
-    pub fn get(&mut self, shared: &ArcSwap<Snapshot>) -> Rc<Arc<Snapshot>> {
+    pub fn get(&mut self, shared: &ArcSwap<Snapshot>) -> Rc<InForce> {
         let in_force = shared.load();
-        if !Arc::ptr_eq(&in_force, &self.0) {
-            self.0 = Rc::new(Arc::clone(&in_force));
+        if !Arc::ptr_eq(&in_force, &self.0.0) {
+            self.0 = Rc::new(InForce(Arc::clone(&in_force)));
         }
         Rc::clone(&self.0)
     }

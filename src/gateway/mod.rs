@@ -29,7 +29,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
-use self::app::{App, Latest, Snapshot};
+use self::app::{App, InForce, Latest};
 use self::identify::Identity;
 use self::negotiate::Sender;
 use self::record::{Answer, Arrival, Journal, Record};
@@ -57,7 +57,7 @@ pub struct Gateway {
 /// One request on its way. It is moved from step to step, so all that is large lies in `record`.
 struct Exchange<'a> {
     gateway: &'a Gateway,
-    snapshot: Rc<Arc<Snapshot>>,
+    snapshot: Rc<InForce>,
     record: Box<Record>,
 }
 

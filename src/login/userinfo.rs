@@ -33,7 +33,7 @@ impl Site {
             return Reply::problem(Problem::login_required(sign_in));
         };
         let lifetimes = Lifetimes::new(&self.settings.session);
-        let person = session.person.as_ref();
+        let person = session.person.as_deref();
         let token_left = session.tokens.expires_at.saturating_duration_since(now);
         let info = Userinfo {
             user: session.user(),

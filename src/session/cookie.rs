@@ -226,8 +226,13 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// What stands between the semicolons.
 fn pieces(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = memchr::memchr_iter(b';', field).chain([field.len()]);
-    ends.scan(0, |start, end| Some(&field[std::mem::replace(start, end + 1)..end]))
+    let mut rest = Some(field);
+    std::iter::from_fn(move || {
+        let field = rest?;
+        let end = memchr::memchr(b';', field);
+        rest = end.map(|end| &field[end + 1..]);
+        Some(&field[..end.unwrap_or(field.len())])
+    })
 }
 
 /// Name and value of one pair, white space around both aside (RFC 6265bis §5.6).

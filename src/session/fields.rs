@@ -55,14 +55,14 @@ impl Session {
     }
 
     fn about(&self, placeholder: Placeholder) -> Option<String> {
-        let person = self.person.as_ref();
+        let person = self.person.as_deref();
         match placeholder {
             Placeholder::AccessToken => None,
             Placeholder::User => person.map(|person| person.name.clone()),
             Placeholder::UserId => person?.id.map(|id| id.to_string()),
             Placeholder::DisplayName => person?.display_name.clone(),
             Placeholder::Email => person?.email.clone(),
-            Placeholder::SessionIdHash => Some(self.id_hash.clone()),
+            Placeholder::SessionIdHash => Some(self.public_hash.to_text()),
         }
     }
 }

@@ -43,14 +43,25 @@ impl SessionId {
         SessionKey(seal::sha256(self.0.as_slice()))
     }
 
-    /// What `{session_id_hash}` shows: tells sessions apart and leads neither to the cookie nor
-    /// to the store's key.
-    pub fn public_hash(&self) -> String {
+    pub fn public_hash(&self) -> PublicHash {
         const LABEL: &[u8] = b"codescan-oauth-proxy session_id_hash\0";
         let mut input = Zeroizing::new(Vec::with_capacity(LABEL.len() + 32));
         input.extend_from_slice(LABEL);
         input.extend_from_slice(self.0.as_slice());
-        URL_SAFE_NO_PAD.encode(&seal::sha256(&input)[..16])
+        let hash = seal::sha256(&input);
+        let (first, _) = hash.split_first_chunk().expect("32 bytes");
+        PublicHash(*first)
+    }
+}
+
+/// What `{session_id_hash}` shows: tells sessions apart and leads neither to the cookie nor to
+/// the store's key.
+#[derive(Clone, Copy)]
+pub struct PublicHash([u8; 16]);
+
+impl PublicHash {
+    pub fn to_text(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
     }
 }
 
@@ -81,7 +92,7 @@ mod tests {
     #[test]
     fn the_public_hash_is_another_derivation() {
         let id = SessionId::generate();
-        let hash = id.public_hash();
+        let hash = id.public_hash().to_text();
         assert_eq!(hash.len(), 22);
         assert!(!URL_SAFE_NO_PAD.encode(id.key().0).starts_with(&hash));
     }

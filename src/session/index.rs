@@ -51,6 +51,17 @@ impl Index {
         }
     }
 
+    /// Looks at all; no part is held longer than it takes to look at it.
+    pub fn all_that(&self, is_wanted: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+        let mut wanted = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let found = shard.iter().filter(|entry| is_wanted(&entry.session));
+            wanted.extend(found.map(|entry| Arc::clone(&entry.session)));
+        }
+        wanted
+    }
+
     fn shard(&self, hash: u64) -> &RwLock<HashTable<Entry>> {
         // The table itself uses the highest and the lowest bits.
         &self.shards[(hash >> 32) as usize % SHARDS]
@@ -60,4 +71,53 @@ impl Index {
 /// A key is a SHA-256 already, and only keys of our own making are ever in a table.
 fn hash(key: &SessionKey) -> u64 {
     key.prefix()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use crate::config::settings;
+    use crate::secret::Secret;
+    use crate::session::{Lifetimes, Sessions, Tokens};
+
+    fn settings(capacity: u64) -> settings::Session {
+        settings::Session {
+            capacity,
+            idle_timeout: Duration::from_hours(1),
+            max_lifetime: Duration::from_hours(8),
+            per_person: 50,
+            cookie_name: "session".to_owned(),
+            cookie_name_is_set: false,
+            cookie_secrets: Vec::new(),
+            logout_routes: Vec::new(),
+        }
+    }
+
+    fn tokens(now: Instant) -> Tokens {
+        Tokens {
+            access: Secret::new("token"),
+            refresh: None,
+            scopes: Vec::new().into(),
+            expires_at: now + Duration::from_hours(1),
+        }
+    }
+
+    #[test]
+    fn what_moka_lets_go_is_not_found_any_more() {
+        let settings = settings(10);
+        let lifetimes = Lifetimes::new(&settings);
+        let sessions = Sessions::new(&settings, Box::new(|_| {}));
+        let now = Instant::now();
+        let made: Vec<_> = (0..30).map(|_| sessions.create(None, tokens(now), 50, now).1).collect();
+        sessions.tidy(lifetimes, now);
+        let found = |now| {
+            made.iter().filter(|made| sessions.find(&made.key, lifetimes, now).is_some()).count()
+        };
+        assert_eq!((found(now), sessions.count()), (10, 10));
+        let later = now + Duration::from_hours(1);
+        sessions.tidy(lifetimes, later);
+        assert_eq!((found(later), sessions.count()), (0, 0));
+        assert_eq!(sessions.index.all_that(|_| true).len(), 0);
+    }
 }

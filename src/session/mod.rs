@@ -7,19 +7,20 @@ pub mod cookie;
 pub mod fields;
 pub mod id;
 mod index;
+mod people;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use moka::notification::RemovalCause;
 use tokio::sync::Notify;
 
 use self::fields::Rendered;
-use self::id::{SessionId, SessionKey};
+use self::id::{PublicHash, SessionId, SessionKey};
 use self::index::Index;
+use self::people::People;
 use crate::bitbucket::{Person, TokenSet};
 use crate::config::settings;
 use crate::secret::Secret;
@@ -31,9 +32,8 @@ const USE_TOLD_EVERY: Duration = Duration::from_mins(1);
 pub struct Session {
     pub key: SessionKey,
     /// `None` where identity is not asked for (`bitbucket.whoami_url` empty).
-    pub person: Option<Person>,
-    /// The value of `{session_id_hash}`.
-    pub id_hash: String,
+    pub person: Option<Arc<Person>>,
+    public_hash: PublicHash,
     pub tokens: Tokens,
     created: Instant,
     /// Seconds from `created` to the last request.
@@ -50,7 +50,7 @@ pub struct Session {
 pub struct Tokens {
     pub access: Secret,
     pub refresh: Option<Secret>,
-    pub scopes: Vec<String>,
+    pub scopes: Arc<[String]>,
     pub expires_at: Instant,
 }
 
@@ -59,7 +59,7 @@ impl Tokens {
         Self {
             access: set.access_token,
             refresh: set.refresh_token,
-            scopes: set.scopes,
+            scopes: set.scopes.into(),
             expires_at: now + set.expires_in,
         }
     }
@@ -109,6 +109,10 @@ impl Session {
         is_news
     }
 
+    fn last_use(&self) -> Instant {
+        self.created + Duration::from_secs(self.last_used.load(Ordering::Relaxed))
+    }
+
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
@@ -135,56 +139,23 @@ impl Session {
     }
 }
 
-/// Keeps a session as long as it may live at most. Workers tell of a use once a minute, so the
-/// net hangs a little lower than the real limit, which is checked by value.
-struct ByUse(Arc<ArcSwap<Lifetimes>>);
-
-impl ByUse {
-    fn kept_for(&self, session: &Session, now: Instant) -> Duration {
-        session.remaining(**self.0.load(), now) + 2 * USE_TOLD_EVERY
-    }
-}
-
-impl moka::Expiry<SessionKey, Arc<Session>> for ByUse {
-    fn expire_after_create(
-        &self,
-        _: &SessionKey,
-        session: &Arc<Session>,
-        now: Instant,
-    ) -> Option<Duration> {
-        Some(self.kept_for(session, now))
-    }
-
-    fn expire_after_read(
-        &self,
-        _: &SessionKey,
-        session: &Arc<Session>,
-        now: Instant,
-        _: Option<Duration>,
-        _: Instant,
-    ) -> Option<Duration> {
-        Some(self.kept_for(session, now))
-    }
-}
-
 /// Called with the reason when a session is removed before its life was over.
 pub type EvictionNotice = Box<dyn Fn(&'static str) + Send + Sync>;
 
 /// All sessions of this process.
 pub struct Sessions {
-    /// Owns them: their number, their lives, and which of them goes first.
+    /// Owns them: their number, and which of them goes first.
     live: moka::sync::Cache<SessionKey, Arc<Session>>,
     index: Arc<Index>,
-    /// The sessions of each person, for `session.per_person`.
-    by_person: Mutex<HashMap<String, Vec<Weak<Session>>>>,
-    lifetimes: Arc<ArcSwap<Lifetimes>>,
+    people: People,
+    /// Those of the last login: they are the same for nearly all, and held once.
+    scopes: Mutex<Arc<[String]>>,
     on_eviction: Arc<EvictionNotice>,
 }
 
 impl Sessions {
     /// `on_eviction` hears of sessions that go because of a limit.
     pub fn new(settings: &settings::Session, on_eviction: EvictionNotice) -> Self {
-        let lifetimes = Arc::new(ArcSwap::from_pointee(Lifetimes::new(settings)));
         let on_eviction = Arc::new(on_eviction);
         let notice = Arc::clone(&on_eviction);
         let index = Arc::new(Index::new());
@@ -193,7 +164,6 @@ impl Sessions {
             .max_capacity(settings.capacity)
             // The default policy refuses new keys when full: a fresh login would vanish.
             .eviction_policy(moka::policy::EvictionPolicy::lru())
-            .expire_after(ByUse(Arc::clone(&lifetimes)))
             .eviction_listener(move |key, session: Arc<Session>, cause| {
                 session.mark_ended();
                 indexed.remove(&key);
@@ -202,27 +172,23 @@ impl Sessions {
                 }
             })
             .build();
-        Self { live, index, by_person: Mutex::default(), lifetimes, on_eviction }
-    }
-
-    /// After a reload.
-    pub fn set_lifetimes(&self, lifetimes: Lifetimes) {
-        self.lifetimes.store(Arc::new(lifetimes));
+        Self { live, index, people: People::default(), scopes: Mutex::default(), on_eviction }
     }
 
     /// A new session with a new id, for a completed login.
     pub fn create(
         &self,
         person: Option<Person>,
-        tokens: Tokens,
+        mut tokens: Tokens,
         per_person: usize,
         now: Instant,
     ) -> (SessionId, Arc<Session>) {
         let id = SessionId::generate();
+        self.share_scopes(&mut tokens.scopes);
         let session = Arc::new(Session {
             key: id.key(),
-            person,
-            id_hash: id.public_hash(),
+            person: person.map(|person| self.people.share(person)),
+            public_hash: id.public_hash(),
             tokens,
             created: now,
             last_used: AtomicU64::new(0),
@@ -233,8 +199,20 @@ impl Sessions {
         });
         self.index.insert(Arc::clone(&session));
         self.live.insert(session.key, Arc::clone(&session));
-        self.limit_person(&session, per_person);
+        for surplus in self.people.add(&session, per_person) {
+            self.end(&surplus);
+            (self.on_eviction)("per_person");
+        }
         (id, session)
+    }
+
+    fn share_scopes(&self, scopes: &mut Arc<[String]>) {
+        let mut last = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == *scopes {
+            *scopes = Arc::clone(&last);
+        } else {
+            *last = Arc::clone(scopes);
+        }
     }
 
     /// The live session with this key; notes its use.
@@ -266,51 +244,12 @@ impl Sessions {
         self.live.entry_count()
     }
 
-    /// Drops what has run out, so that memory and the count follow time. Called now and then.
-    pub fn tidy(&self) {
-        self.live.run_pending_tasks();
-        let mut people = self.by_person.lock().unwrap_or_else(PoisonError::into_inner);
-        people.retain(|_, sessions| {
-            sessions.retain(is_held);
-            !sessions.is_empty()
-        });
-    }
-
-    fn limit_person(&self, session: &Arc<Session>, per_person: usize) {
-        let Some(person) = &session.person else { return };
-        let surplus = {
-            let mut people = self.by_person.lock().unwrap_or_else(PoisonError::into_inner);
-            let own = people.entry(identity(person)).or_default();
-            own.retain(is_held);
-            own.push(Arc::downgrade(session));
-            surplus(own, per_person)
-        };
-        for session in surplus {
+    /// Ends what has run out, so that memory and the count follow time. Called now and then.
+    pub fn tidy(&self, lifetimes: Lifetimes, now: Instant) {
+        for session in self.index.all_that(|session| !session.is_live(lifetimes, now)) {
             self.end(&session);
-            (self.on_eviction)("per_person");
         }
+        self.live.run_pending_tasks();
+        self.people.tidy();
     }
-}
-
-/// What stays the same where a person is renamed; the name where there is no more.
-fn identity(person: &Person) -> String {
-    person.id.map_or_else(|| person.name.to_lowercase(), |id| format!("#{id}"))
-}
-
-fn is_held(session: &Weak<Session>) -> bool {
-    session.upgrade().is_some_and(|session| !session.has_ended())
-}
-
-/// Those of a person's sessions that are over the limit, the longest unused first.
-fn surplus(own: &[Weak<Session>], limit: usize) -> Vec<Arc<Session>> {
-    let mut own: Vec<_> = own.iter().filter_map(Weak::upgrade).collect();
-    let over = own.len().saturating_sub(limit);
-    // Stable, so that of two used in the same second the older login goes.
-    own.sort_by_key(|session| session.created + used_after(session));
-    own.truncate(over);
-    own
-}
-
-fn used_after(session: &Session) -> Duration {
-    Duration::from_secs(session.last_used.load(Ordering::Relaxed))
 }
