@@ -2,11 +2,14 @@
 //! for, each with a cookie of its own. `benches/compare` starts it and says what to do.
 //!
 //! ```text
-//! sessions <people>    prints the simulator's URL, client id and client secret, then reads lines:
+//! sessions <people> <certificate>
+//!     prints the simulator's URL, client id and client secret and the bytes of one session's
+//!     tokens, then reads lines:
 //!   login <proxy's origin> <number> <file>    logs in so often and writes "name=value" lines
 //! ```
 //!
-//! The simulator runs until the input ends.
+//! The certificate is the one to trust of a proxy with `https`. The simulator runs until the input
+//! ends.
 #![allow(clippy::print_stdout, reason = "its output is read by the script that starts it")]
 
 use std::collections::BTreeMap;
@@ -22,9 +25,14 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use simulator::bitbucket::Person;
 use simulator::{Bitbucket, BitbucketOptions};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use url::{Position, Url};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -40,6 +48,7 @@ async fn main() -> Result<()> {
         return Ok(());
     };
     let people = people.parse()?;
+    let tls = connector(&arguments.next().ok_or("no certificate")?)?;
     let bitbucket = Bitbucket::start(BitbucketOptions::default()).await?;
     bitbucket.people(|all| {
         all.extend((0..people).map(|number: u64| {
@@ -47,7 +56,10 @@ async fn main() -> Result<()> {
             Person::new(100_000 + number, &name, &name)
         }));
     });
-    println!("{} {} {}", bitbucket.url(), bitbucket.client_id(), bitbucket.client_secret());
+    // An access and a refresh token, which are made alike.
+    let tokens = 2 * bitbucket.issue_token("person0").len();
+    let (id, secret) = (bitbucket.client_id(), bitbucket.client_secret());
+    println!("{} {id} {secret} {tokens}", bitbucket.url());
     io::stdout().flush()?;
     for line in io::stdin().lock().lines() {
         let line = line?;
@@ -55,7 +67,7 @@ async fn main() -> Result<()> {
         let ["login", origin, number, file] = words.as_slice() else {
             return Err("not understood".into());
         };
-        let cookies = log_in(&bitbucket, origin, number.parse()?, people).await?;
+        let cookies = log_in(&bitbucket, &tls, origin, number.parse()?, people).await?;
         fs::write(file, cookies.join("\n") + "\n")?;
         println!("done");
         io::stdout().flush()?;
@@ -63,8 +75,17 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
+/// Trusts this certificate, a PEM file, and nothing else.
+fn connector(certificate: &str) -> Result<TlsConnector> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate)?)?;
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
 async fn log_in(
     bitbucket: &Bitbucket,
+    tls: &TlsConnector,
     origin: &str,
     number: usize,
     people: u64,
@@ -76,9 +97,9 @@ async fn log_in(
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..AT_A_TIME {
         let (next, cookies) = (Arc::clone(&next), Arc::clone(&cookies));
-        let (bitbucket, origin) = (bitbucket.clone(), origin.clone());
+        let (bitbucket, tls, origin) = (bitbucket.clone(), tls.clone(), origin.clone());
         tasks.spawn(async move {
-            let mut browser = Browser::new(&origin).await?;
+            let mut browser = Browser::new(&tls, &origin).await?;
             loop {
                 let turn = next.fetch_add(1, Ordering::Relaxed);
                 if turn >= number {
@@ -104,9 +125,21 @@ struct Browser {
 }
 
 impl Browser {
-    async fn new(origin: &Url) -> Result<Self> {
+    async fn new(tls: &TlsConnector, origin: &Url) -> Result<Self> {
         let host = origin[Position::BeforeHost..Position::AfterPort].to_owned();
         let stream = TcpStream::connect(&host).await?;
+        if origin.scheme() == "http" {
+            return Self::over(host, stream).await;
+        }
+        let name = ServerName::from(stream.peer_addr()?.ip());
+        let stream = tls.connect(name, stream).await?;
+        Self::over(host, stream).await
+    }
+
+    async fn over<S>(host: String, stream: S) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Self { host, sender })
