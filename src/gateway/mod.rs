@@ -18,6 +18,7 @@ mod passing;
 pub mod record;
 mod reply;
 pub mod route;
+mod websocket;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -26,13 +27,14 @@ use std::time::{Instant, SystemTime};
 
 use http::header::CONNECTION;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 use self::app::{App, Snapshot};
 use self::identify::Identity;
 use self::negotiate::Sender;
 use self::record::{Answer, Head, Journal, Record};
+use self::websocket::Handshake;
 use crate::access::cross_site::is_foreign_origin;
 use crate::access::{self, Asked, Decision, Refusal};
 use crate::error::Problem;
@@ -64,6 +66,8 @@ struct Exchange<'a> {
     forwarded: Forwarded<'a>,
     session: Option<Arc<Session>>,
     is_upgrade: bool,
+    /// It came as an extended CONNECT.
+    handshake: Option<Handshake>,
     sender: Sender,
     now: Instant,
     record: Box<Record>,
@@ -79,17 +83,25 @@ impl Gateway {
     /// cancelled, and what was asked of Bitbucket goes on without us.
     pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Answer> {
         let snapshot = self.app.snapshot.load_full();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let handshake = Handshake::begin(&mut head);
         let mut exchange = self.begin(&snapshot, &head, peer);
+        exchange.handshake = handshake;
         if let Err(problem) = admission::admit(&head, snapshot.settings()) {
             let mut refusal = exchange.refuse(&problem);
-            // What follows a head that was misread may be anything.
-            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            if head.version < Version::HTTP_2 {
+                // What follows a head that was misread may be anything.
+                refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             return refusal;
         }
         exchange.session = exchange.find_session();
         exchange.record.session.clone_from(&exchange.session);
         let route = exchange.record.route;
+        if exchange.handshake.is_some() && route != Route::App {
+            // A 2xx would open a tunnel to nowhere.
+            return exchange.refuse(&Problem::method_not_allowed(admission::ALLOWED));
+        }
         match route {
             Route::App => exchange.application(body).await,
             Route::Authorize => exchange.authorize(body).await,
@@ -145,6 +157,7 @@ impl Gateway {
             forwarded,
             session: None,
             is_upgrade,
+            handshake: None,
             sender: Sender::of(&head.method, &head.headers, is_upgrade),
             now,
             record: Box::new(Record::new(known, route, logged, Rc::clone(&self.journal))),

@@ -49,7 +49,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("session", &["bitbucket", "seal", "config", "secret"]),
     ("bitbucket", &["tls", "config", "secret"]),
     ("forward", &["telemetry", "config"]),
-    ("server", &["telemetry", "config"]),
+    // Of TLS, the names of what is agreed on.
+    ("server", &["telemetry", "tls", "config"]),
     ("admin", &["telemetry", "config"]),
     ("telemetry", &["config"]),
     ("seal", &["config", "secret"]),
