@@ -9,7 +9,8 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::server::NoServerSessionStorage;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
 
 /// Why a configuration could not be made. Each names the file and what to look at in it.
@@ -30,6 +31,8 @@ pub enum TlsError {
     BadKey { file: PathBuf, why: rustls::Error },
     #[error("the key in {} does not match the certificate in {}", key.display(), certificate.display())]
     KeyMismatch { certificate: PathBuf, key: PathBuf },
+    #[error("no keys for session tickets could be made: {0}")]
+    NoTickets(rustls::Error),
 }
 
 /// A configuration for connecting out: the system's roots and those in `extra_ca` are trusted,
@@ -49,6 +52,27 @@ pub fn client_config(
     builder
         .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
         .map_err(|why| identity_error(why, certificate, key))
+}
+
+/// What a client that speaks HTTP/2 asks for while it shakes hands (RFC 9113 §3.2).
+pub const ALPN_HTTP2: &[u8] = b"h2";
+const ALPN_HTTP1: &[u8] = b"http/1.1";
+
+/// A configuration for those who connect: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.
+///
+/// Sessions are resumed by tickets (RFC 8446 §2.2), whose keys live and rotate with this
+/// configuration, so nothing is stored for a client that has left. Blocks: it reads files.
+pub fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("aws-lc-rs has cipher suites for TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(certificates(certificate)?, private_key(key)?)
+        .map_err(|why| identity_error(why, certificate, key))?;
+    config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::NoTickets)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
 }
 
 /// Passed by hand everywhere, so that no process-wide default is needed or missed.
@@ -176,6 +200,21 @@ mod tests {
         client_config(None, Some((&certificate, &own))).expect("a configuration");
         let error = client_config(None, Some((&certificate, &other))).expect_err("not its key");
         assert!(matches!(error, TlsError::KeyMismatch { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_server_shows_a_certificate_that_it_has_the_key_of() {
+        let folder = folder();
+        let (certificate, key) = pair();
+        let certificate = file(&folder, "cert.pem", &certificate);
+        let key = file(&folder, "own.pem", &key);
+        let config = server_config(&certificate, &key).expect("a configuration");
+        assert!(config.ticketer.enabled());
+        let other = file(&folder, "other.pem", &pair().1);
+        let error = server_config(&certificate, &other).expect_err("not its key");
+        assert!(matches!(error, TlsError::KeyMismatch { .. }), "{error}");
+        let error = server_config(&key, &key).expect_err("no certificate");
+        assert!(matches!(error, TlsError::NoCertificate { .. }), "{error}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::login::exchange::Exchanges;
 use crate::seal;
 use crate::server::connection::Limits;
 use crate::server::drain::{Drain, DrainControl};
+use crate::server::entrance::{Entrance, Header};
 use crate::server::listen::{self, Bound};
 use crate::server::peer::Peer;
 use crate::server::worker::{Application, Worker};
@@ -342,5 +343,18 @@ impl Application for Served {
     fn head_buffer(&self) -> usize {
         let limit = self.app.snapshot.load().settings().server.max_header_size;
         (limit * 2).max(128 * 1024)
+    }
+
+    fn entrance(&self, peer: Peer) -> Entrance {
+        let snapshot = self.app.snapshot.load();
+        let server = &snapshot.settings().server;
+        Entrance {
+            header: match (server.proxy_protocol, peer.is_trusted(&server.trusted_proxies)) {
+                (false, _) => Header::None,
+                (true, true) => Header::Expected,
+                (true, false) => Header::Refused,
+            },
+            tls: snapshot.tls.clone(),
+        }
     }
 }

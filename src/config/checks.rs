@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::settings::{ListenAddress, Settings};
 use super::sources::{Sources, read_bytes};
 use super::typed::REDIRECT_PATH;
-use super::values::pause;
+use super::values::{pause, switch};
 use super::{headers, key};
 
 /// Every combination that cannot work. In a file that could be read in part only, half of a
@@ -25,7 +25,9 @@ pub(super) fn combinations(read: &mut Reader) {
     scopes_are_asked_for(read);
     listeners_differ(read);
     credentials_differ(read);
-    certificate_has_its_key(read);
+    certificate_has_its_key(read, "server.tls_certificate_file", "server.tls_key_file");
+    certificate_has_its_key(read, "codescan.client_certificate_file", "codescan.client_key_file");
+    proxy_protocol_has_its_proxies(read);
     cookie_prefix_fits(read);
     cookie_is_not_one_of_codescan(read);
     headers::check_identity(read);
@@ -86,13 +88,21 @@ fn credentials_differ(read: &mut Reader) {
     }
 }
 
-fn certificate_has_its_key(read: &mut Reader) {
-    const CERTIFICATE: &str = "codescan.client_certificate_file";
-    const KEY: &str = "codescan.client_key_file";
-    for (set, other) in [(CERTIFICATE, KEY), (KEY, CERTIFICATE)] {
+fn certificate_has_its_key(read: &mut Reader, certificate: &str, key: &str) {
+    for (set, other) in [(certificate, key), (key, certificate)] {
         if read.is_set(set) && !read.is_set(other) {
             blame(read, set, set, &format!("is of no use without {other}; set both or neither"));
         }
+    }
+}
+
+/// Every connection would be closed.
+fn proxy_protocol_has_its_proxies(read: &mut Reader) {
+    const PROXIES: &str = "server.trusted_proxies";
+    let is_on = read.peek("server.proxy_protocol", switch) == Some(true);
+    if is_on && read.is_empty_list(PROXIES) {
+        let message = "must name the proxies that send the header of server.proxy_protocol";
+        blame(read, PROXIES, "server.proxy_protocol", message);
     }
 }
 

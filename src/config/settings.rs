@@ -37,7 +37,12 @@ pub struct Settings {
 pub struct Server {
     pub listen: ListenAddress,
     pub public_url: PublicUrl,
+    /// The listener's certificate chain and its key: both or neither.
+    pub tls_certificate_file: Option<PathBuf>,
+    pub tls_key_file: Option<PathBuf>,
     pub trusted_proxies: TrustedProxies,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
     /// Permission bits of a unix listener's socket file.
     pub socket_mode: u32,
     pub workers: NonZeroUsize,

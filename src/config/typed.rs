@@ -71,7 +71,10 @@ fn server(read: &mut Reader) -> Option<Server> {
     all!(Server {
         listen: read.one("server.listen", listen_address),
         public_url: read.one("server.public_url", PublicUrl::parse),
+        tls_certificate_file: read.optional("server.tls_certificate_file", path),
+        tls_key_file: read.optional("server.tls_key_file", path),
         trusted_proxies: read.many("server.trusted_proxies", trusted_peer).map(trusted_proxies),
+        proxy_protocol: read.one("server.proxy_protocol", switch),
         socket_mode: read.one("server.socket_mode", socket_mode),
         workers: read.one("server.workers", workers),
         header_timeout: read.one("server.header_timeout", timeout),
@@ -151,8 +154,10 @@ fn log(read: &mut Reader) -> Option<Log> {
 
 /// Files that other rooms open: they must be readable from the start.
 pub(super) fn named_files(settings: &Settings) -> Vec<PathBuf> {
-    let codescan = &settings.codescan;
+    let (server, codescan) = (&settings.server, &settings.codescan);
     let files = [
+        &server.tls_certificate_file,
+        &server.tls_key_file,
         &settings.bitbucket.ca_file,
         &codescan.ca_file,
         &codescan.client_certificate_file,

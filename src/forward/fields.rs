@@ -115,13 +115,17 @@ impl Plan<'_> {
         }
     }
 
+    /// As one field: HTTP/2 may bring each cookie on its own (RFC 9113 §8.2.3).
     fn write_cookies(&self, incoming: &HeaderMap, out: &mut Vec<u8>) {
-        if let Cookies::Cut(cut) = self.cookies {
-            for field in incoming.get_all(COOKIE) {
-                if let Some(rest) = cut(field) {
-                    write_field(out, COOKIE.as_str(), &rest);
-                }
-            }
+        let Cookies::Cut(cut) = self.cookies else { return };
+        let mut before = "cookie: ";
+        for rest in incoming.get_all(COOKIE).iter().filter_map(cut) {
+            out.extend_from_slice(before.as_bytes());
+            out.extend_from_slice(rest.as_bytes());
+            before = "; ";
+        }
+        if before == "; " {
+            out.extend_from_slice(b"\r\n");
         }
     }
 }

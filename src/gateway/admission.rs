@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::error::Problem;
 
 /// What `Allow` tells of methods that are never forwarded.
-const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+pub(super) const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Checks the head against limits, RFC 9110 §7.2 (one `Host`), RFC 9112 §3.2 (the target's form)
 /// and §6.1 (its coding).
@@ -55,7 +55,9 @@ fn has_one_host(head: &Parts) -> bool {
     let mut hosts = head.headers.get_all(HOST).iter();
     let in_target = head.uri.authority();
     let named = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.is_empty() || is_host(host.as_bytes()),
+        (Some(host), None) => {
+            (host.is_empty() || is_host(host.as_bytes())) && agrees(head, host.as_bytes())
+        }
         (None, _) => match head.version {
             Version::HTTP_10 => true,
             Version::HTTP_2 => in_target.is_some(),
@@ -64,6 +66,13 @@ fn has_one_host(head: &Parts) -> bool {
         (Some(_), Some(_)) => false,
     };
     named && in_target.is_none_or(|authority| is_host(authority.as_str().as_bytes()))
+}
+
+/// RFC 9113 §8.3.1: `:authority` and `Host` name the same. In HTTP/1.1 an absolute target simply
+/// wins (RFC 9112 §3.2.2).
+fn agrees(head: &Parts, host: &[u8]) -> bool {
+    let authority = head.uri.authority().filter(|_| head.version == Version::HTTP_2);
+    authority.is_none_or(|authority| authority.as_str().as_bytes().eq_ignore_ascii_case(host))
 }
 
 /// `uri-host [ ":" port ]`, so without the user that a URI's authority may have.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use tokio::runtime::Handle;
 
 use crate::bitbucket;
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub version: u64,
     pub site: SharedSite,
     pub target: Arc<Target>,
+    /// TLS of the public listener, if it speaks that.
+    pub tls: Option<Arc<ServerConfig>>,
     pub reserved: Reserved,
     pub public_fields: PublicFields,
 }
@@ -76,7 +79,9 @@ pub enum SetupError {
     #[error(transparent)]
     Bitbucket(#[from] bitbucket::SetupError),
     #[error("codescan.ca_file, codescan.client_certificate_file or codescan.client_key_file: {0}")]
-    CodescanTls(#[from] TlsError),
+    CodescanTls(TlsError),
+    #[error("server.tls_certificate_file or server.tls_key_file: {0}")]
+    ServerTls(TlsError),
     #[error("codescan.url: {0}")]
     CodescanUrl(#[from] ConnectError),
 }
@@ -91,9 +96,11 @@ impl Snapshot {
         let codescan = &settings.codescan;
         let identity =
             codescan.client_certificate_file.as_deref().zip(codescan.client_key_file.as_deref());
-        let tls = tls::client_config(codescan.ca_file.as_deref(), identity)?;
+        let tls = tls::client_config(codescan.ca_file.as_deref(), identity)
+            .map_err(SetupError::CodescanTls)?;
         Ok(Self {
             version,
+            tls: server_tls(&settings)?,
             target: Arc::new(Target::new(&codescan.url, Arc::new(tls))?),
             reserved: Reserved::new(codescan.headers.iter().map(|header| &header.name)),
             public_fields: PublicFields::new(&settings.server.public_url),
@@ -104,4 +111,12 @@ impl Snapshot {
     pub fn settings(&self) -> &Settings {
         &self.site.settings
     }
+}
+
+fn server_tls(settings: &Settings) -> Result<Option<Arc<ServerConfig>>, SetupError> {
+    let server = &settings.server;
+    let files = server.tls_certificate_file.as_deref().zip(server.tls_key_file.as_deref());
+    let Some((certificate, key)) = files else { return Ok(None) };
+    let config = tls::server_config(certificate, key).map_err(SetupError::ServerTls)?;
+    Ok(Some(Arc::new(config)))
 }

@@ -18,6 +18,7 @@ mod passing;
 pub mod record;
 mod reply;
 pub mod route;
+mod websocket;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -26,13 +27,14 @@ use std::time::{Instant, SystemTime};
 
 use http::header::CONNECTION;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 use self::app::{App, InForce, Latest};
 use self::identify::Identity;
 use self::negotiate::Sender;
 use self::record::{Answer, Arrival, Journal, Record};
+use self::websocket::Handshake;
 use crate::access::cross_site::is_foreign_origin;
 use crate::access::{self, Asked, Decision, Refusal};
 use crate::error::Problem;
@@ -74,8 +76,9 @@ impl Gateway {
         request: Request<Incoming>,
         peer: Peer,
     ) -> impl Future<Output = Response<Answer>> {
-        let (head, body) = request.into_parts();
-        self.begin(head, peer).answer(body)
+        let (mut head, body) = request.into_parts();
+        let handshake = Handshake::begin(&mut head);
+        self.begin(head, handshake, peer).answer(body)
     }
 
     /// What is due now and then: called from the worker's tick.
@@ -84,7 +87,7 @@ impl Gateway {
         self.journal.access_log.borrow_mut().flush();
     }
 
-    fn begin(&self, head: Parts, peer: Peer) -> Exchange<'_> {
+    fn begin(&self, head: Parts, handshake: Option<Handshake>, peer: Peer) -> Exchange<'_> {
         let snapshot = self.snapshot.borrow_mut().get(&self.app.snapshot);
         let settings = snapshot.settings();
         let trusted = &settings.server.trusted_proxies;
@@ -96,6 +99,7 @@ impl Gateway {
             identity: Identity::of(&head.headers, is_trusted, time),
             forwarded: Forwarded::new(&head.headers, peer.address(), is_trusted, trusted),
             is_upgrade: asks_for_websocket(&head.headers),
+            handshake,
         };
         let route = route::route(head.uri.path(), settings.server.public_url.prefix());
         let (logged, journal) = (settings.log.access, Rc::clone(&self.journal));
@@ -107,12 +111,19 @@ impl Gateway {
 impl Exchange<'_> {
     async fn answer(mut self, body: Incoming) -> Response<Answer> {
         if let Err(problem) = admission::admit(self.head(), self.snapshot.settings()) {
+            let closes = self.head().version < Version::HTTP_2;
             let mut refusal = self.refuse(&problem);
-            // What follows a head that was misread may be anything.
-            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            if closes {
+                // What follows a head that was misread may be anything.
+                refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             return refusal;
         }
         self.record.session = self.find_session();
+        if self.record.arrival.handshake.is_some() && self.record.route != Route::App {
+            // A 2xx would open a tunnel to nowhere.
+            return self.refuse(&Problem::method_not_allowed(admission::ALLOWED));
+        }
         match self.record.route {
             Route::App => self.application(body).await,
             // Boxed, so that the ordinary request above does not carry its size about.

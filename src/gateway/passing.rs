@@ -26,6 +26,9 @@ const SESSION_LOOKED_AT_EVERY: Duration = Duration::from_secs(20);
 impl Exchange<'_> {
     /// Sends the request to `CodeScan` and returns its answer.
     pub(super) async fn forward(mut self, decision: Decision, body: Incoming) -> Response<Answer> {
+        if self.record.arrival.handshake.is_some() && decision != Decision::AsSession {
+            return self.ask_to_sign_in();
+        }
         let settings = self.snapshot.settings();
         let timeouts = Timeouts {
             connect: settings.codescan.connect_timeout,
@@ -115,6 +118,13 @@ impl Exchange<'_> {
         decision: Decision,
         mut response: Response<ResponseBody>,
     ) -> Response<Answer> {
+        if self.record.arrival.handshake.as_ref().is_some_and(|it| !it.is_answered_by(&response)) {
+            tracing::warn!(
+                request_id = self.record.request_id(),
+                "CodeScan does not answer a WebSocket handshake as RFC 6455 has it"
+            );
+            return self.refuse(&Problem::upstream_unreachable());
+        }
         // The client of ours lets no 101 through that was not asked for.
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches {
@@ -123,9 +133,14 @@ impl Exchange<'_> {
         // The version is one's own between each two neighbours (RFC 9112 §2.3).
         *response.version_mut() = Version::HTTP_11;
         let cookies = &self.snapshot.site.cookies;
+        let keeps_upgrade = switches && self.record.arrival.handshake.is_none();
         let headers = response.headers_mut();
-        fields::clean_response(headers, &|set_cookie| cookies.set_by(set_cookie), switches);
+        fields::clean_response(headers, &|set_cookie| cookies.set_by(set_cookie), keeps_upgrade);
         headers.insert(REQUEST_ID, self.record.arrival.identity.request_id.clone());
+        if let Some(handshake) = &self.record.arrival.handshake {
+            handshake.translate(&mut response);
+        }
+        let headers = response.headers_mut();
         let mut signs_out = false;
         if decision == Decision::AsSession {
             fields::keep_from_shared_caches(headers);

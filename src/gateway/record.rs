@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::identify::Identity;
 use super::outlived::{Outlived, Watch};
+use super::websocket::Handshake;
 use crate::error::Code;
 use crate::forward::body::ResponseBody;
 use crate::forward::forwarded::Forwarded;
@@ -57,6 +58,8 @@ pub struct Arrival {
     pub forwarded: Forwarded,
     /// It asks to go on as WebSocket.
     pub is_upgrade: bool,
+    /// It came as an extended CONNECT.
+    pub handshake: Option<Handshake>,
 }
 
 impl Record {

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
+
+use super::stream::Rewound;
 
 /// How long a connection may be at what.
 #[derive(Debug, Clone, Copy)]
@@ -43,12 +44,19 @@ const IDLES: u8 = 2;
 const LINGERS: u8 = 3;
 /// The answer is made, and its end may still wait for a slow reader.
 const FLUSHES: u8 = 4;
+/// HTTP/2 with no open stream. Frames may still come, which are no head.
+const RESTS: u8 = 5;
+/// HTTP/2 that was told to go away, and has to say that it heard.
+const LEAVES: u8 = 6;
 
 /// How long a closed connection may be silent before nothing more is expected on it.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// How long it may linger in all: a byte now and then must not keep it open for ever.
 const LINGER_AT_MOST: Duration = Duration::from_secs(10);
+
+/// How long an HTTP/2 connection that is told to go away may take to.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bytes thrown away at a time.
 const SCRATCH: usize = 16 * 1024;
@@ -90,6 +98,20 @@ impl Activity {
         self.phase.store(SERVES, Ordering::Relaxed);
     }
 
+    /// HTTP/2: the last open stream has ended.
+    pub fn rests(&self) {
+        self.enter(RESTS);
+    }
+
+    /// HTTP/2: whether the connection was at rest, and may now take its leave.
+    pub fn takes_leave(&self) -> bool {
+        let rested = self.phase.load(Ordering::Relaxed) == RESTS;
+        if rested {
+            self.enter(LEAVES);
+        }
+        rested
+    }
+
     /// Whether bytes may still come on a connection that is being closed.
     fn expects_more(&self) -> bool {
         let lingers = self.phase.load(Ordering::Relaxed) == LINGERS;
@@ -106,6 +128,8 @@ impl Activity {
             READS_HEAD => limits.header,
             IDLES => limits.idle,
             LINGERS => LINGER,
+            RESTS => limits.idle,
+            LEAVES => LEAVE_WITHIN,
             _ => return false,
         };
         self.age_of(&self.since, now) > limit || self.lingers_too_long(now)
@@ -137,31 +161,16 @@ impl Activity {
     }
 }
 
-/// A client's stream of bytes.
-pub enum ClientStream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
 /// A stream that notes when the first bytes of a head arrive.
 pub struct Watched {
-    stream: ClientStream,
+    stream: Rewound,
     activity: Arc<Activity>,
 }
 
 impl Watched {
-    pub fn new(stream: ClientStream, activity: Arc<Activity>) -> Self {
+    pub fn new(stream: Rewound, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
     }
-}
-
-macro_rules! each_kind {
-    ($watched:expr, $inner:ident => $call:expr) => {
-        match &mut $watched.stream {
-            ClientStream::Tcp($inner) => $call,
-            ClientStream::Unix($inner) => $call,
-        }
-    };
 }
 
 impl AsyncRead for Watched {
@@ -171,7 +180,7 @@ impl AsyncRead for Watched {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = each_kind!(self, inner => Pin::new(inner).poll_read(cx, buffer));
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         ready!(read)?;
         let came = buffer.filled().len() > before;
         if came && self.activity.phase.load(Ordering::Relaxed) == IDLES {
@@ -187,26 +196,27 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        each_kind!(self, inner => Pin::new(inner).poll_write(cx, bytes))
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Called when every byte has been written.
+        // Called when every byte has been written; what TLS still holds goes with the flush.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         if self.activity.phase.load(Ordering::Relaxed) == FLUSHES {
             self.activity.enter(IDLES);
         }
-        each_kind!(self, inner => Pin::new(inner).poll_flush(cx))
+        Poll::Ready(Ok(()))
     }
 
     /// A client in the middle of an upload would lose the answer, were the connection closed
     /// with bytes unread: that resets it (RFC 9112 §9.6). So what still comes is read and
     /// thrown away, until the client ends or falls silent.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(each_kind!(self, inner => Pin::new(inner).poll_shutdown(cx)))?;
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         let mut scratch = [0; SCRATCH];
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
-            match each_kind!(self, inner => Pin::new(inner).poll_read(cx, &mut buffer)) {
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     self.activity.enter(LINGERS);
                 }
@@ -221,14 +231,11 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        each_kind!(self, inner => Pin::new(inner).poll_write_vectored(cx, slices))
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            ClientStream::Tcp(inner) => inner.is_write_vectored(),
-            ClientStream::Unix(inner) => inner.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 }
 

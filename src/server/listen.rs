@@ -13,8 +13,8 @@ use std::path::Path;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::connection::ClientStream;
 use super::peer::Peer;
+use super::stream::ClientStream;
 use crate::config::settings::{ListenAddress, Server};
 
 /// Connections that the kernel holds for us until a worker takes them.

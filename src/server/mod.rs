@@ -5,6 +5,11 @@
 
 pub mod connection;
 pub mod drain;
+pub mod entrance;
+mod flood;
+mod http2;
 pub mod listen;
 pub mod peer;
+mod proxy_protocol;
+pub mod stream;
 pub mod worker;

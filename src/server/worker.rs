@@ -17,10 +17,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::connection::{Activity, ClientStream, Limits, Served, Watched, Wish};
+use super::connection::{Activity, Limits, Served, Watched, Wish};
 use super::drain::Drain;
+use super::entrance::{self, Entrance};
 use super::listen::Listener;
 use super::peer::Peer;
+use super::stream::Rewound;
 use crate::telemetry::worker_metrics::WorkerMetrics;
 
 /// How often a worker looks after things.
@@ -51,12 +53,15 @@ pub trait Application: 'static {
     /// Bytes of a head that the parser takes in: more than the limit that is told to people, so
     /// that they get a page.
     fn head_buffer(&self) -> usize;
+
+    /// How a connection of this peer comes in, as the settings are now.
+    fn entrance(&self, peer: Peer) -> Entrance;
 }
 
 /// A worker's connections and what serves them.
 pub struct Worker<A> {
-    application: A,
-    metrics: Arc<WorkerMetrics>,
+    pub(super) application: A,
+    pub(super) metrics: Arc<WorkerMetrics>,
     connections: RefCell<HashMap<u64, Arc<Activity>>>,
     next: Cell<u64>,
 }
@@ -94,7 +99,7 @@ impl<A: Application> Worker<A> {
                     // Known before it runs, so that a drain that begins now does not pass it by.
                     let place = Registered::new(Rc::clone(self), Activity::begin(Instant::now()));
                     // Dropped with the runtime, which lives as long as the worker.
-                    drop(tokio::task::spawn_local(serve(place, stream, peer)));
+                    drop(tokio::task::spawn_local(entrance::serve(place, stream, peer)));
                 }
                 Err(error) => {
                     rest(&error).await;
@@ -125,9 +130,13 @@ async fn rest(error: &io::Error) {
     tokio::time::sleep(ACCEPT_REST).await;
 }
 
-async fn serve<A: Application>(place: Registered<A>, stream: ClientStream, peer: Peer) {
+/// Serves a connection of HTTP/1.1, and of HTTP/1.0.
+pub(super) async fn serve_http1<A: Application>(
+    place: &Registered<A>,
+    stream: Rewound,
+    peer: Peer,
+) {
     let (this, activity) = (&place.worker, &place.activity);
-    let _open = this.metrics.hold(|worker| &worker.connections);
     let service = service_fn(|request: Request<Incoming>| {
         activity.serves(!request.body().is_end_stream());
         let activity = Arc::clone(activity);
@@ -160,10 +169,10 @@ async fn serve<A: Application>(place: Registered<A>, stream: ClientStream, peer:
 }
 
 /// A connection's place among its worker's.
-struct Registered<A> {
-    worker: Rc<Worker<A>>,
+pub(super) struct Registered<A> {
+    pub(super) worker: Rc<Worker<A>>,
     number: u64,
-    activity: Arc<Activity>,
+    pub(super) activity: Arc<Activity>,
 }
 
 impl<A> Registered<A> {

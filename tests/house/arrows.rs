@@ -50,7 +50,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("session", &["bitbucket", "seal", "config", "secret"]),
     ("bitbucket", &["tls", "config", "secret"]),
     ("forward", &["telemetry", "config", "digits"]),
-    ("server", &["telemetry", "config"]),
+    // Of TLS, the names of what is agreed on.
+    ("server", &["telemetry", "tls", "config"]),
     ("admin", &["telemetry", "config"]),
     ("telemetry", &["config", "digits"]),
     ("seal", &["config", "secret"]),
