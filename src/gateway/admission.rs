@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Uri, Version};
 
 use crate::config::Settings;
 use crate::error::Problem;
+use crate::server::raw_head::HeadFault;
 
 /// What `Allow` tells of methods that are never forwarded.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -14,6 +15,9 @@ const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// Checks the head against limits, RFC 9110 §7.2 (one `Host`), RFC 9112 §3.2 (the target's form)
 /// and §6.1 (its coding).
 pub fn admit(head: &Parts, settings: &Settings) -> Result<(), Box<Problem>> {
+    if let Some(fault) = head.extensions.get::<HeadFault>() {
+        return Err(Problem::invalid_request(fault.words()).into());
+    }
     if matches!(head.method, Method::TRACE | Method::CONNECT) {
         return Err(Problem::method_not_allowed(ALLOWED).into());
     }

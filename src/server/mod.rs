@@ -7,4 +7,5 @@ pub mod connection;
 pub mod drain;
 pub mod listen;
 pub mod peer;
+pub mod raw_head;
 pub mod worker;
