@@ -27,7 +27,7 @@ pub fn admit(head: &Parts, settings: &Settings) -> Result<(), Box<Problem>> {
     if !has_one_host(head) {
         return Err(Problem::invalid_request("This request does not name one host.").into());
     }
-    if is_authority_form(&head.uri) {
+    if is_authority_form(&head.uri) || is_misplaced_asterisk(head) {
         return Err(Problem::invalid_request("This request does not name a path.").into());
     }
     if !is_decodable(&head.headers) {
@@ -81,6 +81,11 @@ fn is_host(field: &[u8]) -> bool {
 /// Only CONNECT may ask for a host and nothing at it.
 fn is_authority_form(uri: &Uri) -> bool {
     uri.scheme().is_none() && uri.authority().is_some()
+}
+
+/// Only OPTIONS may ask the server as a whole (RFC 9112 §3.2.4).
+fn is_misplaced_asterisk(head: &Parts) -> bool {
+    head.uri.path() == "*" && head.method != Method::OPTIONS
 }
 
 /// The parser decodes one chunked coding; what else it lets through would reach `CodeScan` as

@@ -336,6 +336,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.follower.stage == Stage::Broken {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         let came = &buffer.filled()[before..];

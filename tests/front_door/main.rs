@@ -44,6 +44,7 @@ mod pooling;
 mod reloading;
 mod session_limits;
 mod sessions;
+mod smuggling;
 mod streaming;
 mod upgrade;
 mod without_session;
