@@ -193,6 +193,10 @@ fn judge(case: &Case, said: &[u8], came: &[Recorded]) -> Result<(), String> {
         let same = !request.is_whole || request.body == unescape(body);
         expect(same, &format!("the body is {:?}", String::from_utf8_lossy(&request.body)))?;
         expect(request.header("x-forwarded-login").is_none(), "a field of ours was set")?;
+        let trailers = request.trailers.to_ascii_lowercase();
+        let mut names = trailers.lines().filter_map(|line| line.split(':').next());
+        let harmless = |name: &str| name.starts_with("x-sum");
+        expect(names.all(harmless), &format!("trailers {trailers:?}"))?;
     }
     Ok(())
 }

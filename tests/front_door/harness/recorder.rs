@@ -12,6 +12,8 @@ pub struct Recorded {
     pub head: String,
     /// As it was framed, chunks taken apart.
     pub body: Vec<u8>,
+    /// Lines.
+    pub trailers: String,
     /// The body came to its end.
     pub is_whole: bool,
 }
@@ -104,17 +106,27 @@ async fn read(stream: &mut TcpStream, request: &mut Recorded) -> Option<()> {
         loop {
             let line = until(stream, "\r\n").await?;
             let size = usize::from_str_radix(line.trim_end(), 16).ok()?;
+            if size == 0 {
+                return read_trailers(stream, request).await;
+            }
             take(stream, size, &mut request.body).await?;
             if until(stream, "\r\n").await? != "\r\n" {
                 return None;
-            }
-            if size == 0 {
-                return Some(());
             }
         }
     }
     let length = request.header("content-length").unwrap_or("0").parse().ok()?;
     take(stream, length, &mut request.body).await
+}
+
+async fn read_trailers(stream: &mut TcpStream, request: &mut Recorded) -> Option<()> {
+    loop {
+        let line = until(stream, "\r\n").await?;
+        if line == "\r\n" {
+            return Some(());
+        }
+        request.trailers.push_str(&line);
+    }
 }
 
 async fn until(stream: &mut TcpStream, end: &str) -> Option<String> {
