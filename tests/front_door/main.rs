@@ -49,4 +49,5 @@ mod sessions;
 mod smuggling;
 mod streaming;
 mod upgrade;
+mod websocket;
 mod without_session;
