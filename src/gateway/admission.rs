@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Uri, Version};
 
 use crate::config::Settings;
 use crate::error::Problem;
+use crate::server::raw_head::HeadFault;
 
 /// What `Allow` tells of methods that are never forwarded.
 pub(super) const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -14,6 +15,9 @@ pub(super) const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// Checks the head against limits, RFC 9110 §7.2 (one `Host`), RFC 9112 §3.2 (the target's form)
 /// and §6.1 (its coding).
 pub fn admit(head: &Parts, settings: &Settings) -> Result<(), Box<Problem>> {
+    if let Some(fault) = head.extensions.get::<HeadFault>() {
+        return Err(Problem::invalid_request(fault.words()).into());
+    }
     if matches!(head.method, Method::TRACE | Method::CONNECT) {
         return Err(Problem::method_not_allowed(ALLOWED).into());
     }
@@ -23,7 +27,7 @@ pub fn admit(head: &Parts, settings: &Settings) -> Result<(), Box<Problem>> {
     if !has_one_host(head) {
         return Err(Problem::invalid_request("This request does not name one host.").into());
     }
-    if is_authority_form(&head.uri) {
+    if is_authority_form(&head.uri) || is_misplaced_asterisk(head) {
         return Err(Problem::invalid_request("This request does not name a path.").into());
     }
     if !is_decodable(&head.headers) {
@@ -106,6 +110,11 @@ fn is_port(digits: &[u8]) -> bool {
 /// Only CONNECT may ask for a host and nothing at it.
 fn is_authority_form(uri: &Uri) -> bool {
     uri.scheme().is_none() && uri.authority().is_some()
+}
+
+/// Only OPTIONS may ask the server as a whole (RFC 9112 §3.2.4).
+fn is_misplaced_asterisk(head: &Parts) -> bool {
+    head.uri.path() == "*" && head.method != Method::OPTIONS
 }
 
 /// The parser decodes one chunked coding; what else it lets through would reach `CodeScan` as

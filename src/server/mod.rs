@@ -11,5 +11,6 @@ mod http2;
 pub mod listen;
 pub mod peer;
 mod proxy_protocol;
+pub mod raw_head;
 pub mod stream;
 pub mod worker;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,6 +22,7 @@ use super::drain::Drain;
 use super::entrance::{self, Entrance};
 use super::listen::Listener;
 use super::peer::Peer;
+use super::raw_head::{Followed, Verdicts};
 use super::stream::Rewound;
 use crate::telemetry::worker_metrics::WorkerMetrics;
 
@@ -37,7 +38,8 @@ pub trait Application: 'static {
         + Unpin
         + 'static;
 
-    /// Answers one request. Dropped when the client leaves.
+    /// Answers one request; one with a [`HeadFault`](super::raw_head::HeadFault) among its
+    /// extensions must be refused and its connection closed. Dropped when the client leaves.
     fn answer(
         &self,
         request: Request<Incoming>,
@@ -137,16 +139,25 @@ pub(super) async fn serve_http1<A: Application>(
     peer: Peer,
 ) {
     let (this, activity) = (&place.worker, &place.activity);
-    let service = service_fn(|request: Request<Incoming>| {
+    let verdicts = Arc::new(Verdicts::default());
+    let service = service_fn(|mut request: Request<Incoming>| {
         activity.serves(!request.body().is_end_stream());
+        if let Err(fault) = verdicts.take() {
+            request.extensions_mut().insert(fault);
+        }
         let activity = Arc::clone(activity);
+        let verdicts = Arc::clone(&verdicts);
         let worker = Rc::clone(this);
         async move {
             let answer = worker.application.answer(request, peer).await;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                verdicts.tunnels();
+            }
             Ok::<_, Infallible>(answer.map(|body| Served::new(body, activity)))
         }
     });
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(activity)));
+    let watched = Watched::new(stream, Arc::clone(activity));
+    let io = TokioIo::new(Followed::new(watched, Arc::clone(&verdicts)));
     let connection = http1::Builder::new()
         // At most 100 fields, as is the parser's default: to allow more costs each request two
         // allocations of several KiB.

@@ -23,6 +23,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "forward",
             // Who it was that sent a request, never how it was taken in.
             "server::peer",
+            // What is wrong with a head; the parser does not tell.
+            "server::raw_head",
             "telemetry",
             "tls",
             "config",

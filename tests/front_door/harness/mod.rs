@@ -21,6 +21,7 @@ pub mod client;
 pub mod command;
 pub mod evidence;
 pub mod proxy;
+pub mod recorder;
 pub mod upstream;
 pub mod websocket;
 pub mod wire;

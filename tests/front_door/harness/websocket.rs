@@ -50,4 +50,9 @@ impl WebSocket {
     pub async fn next(&mut self) -> Option<Message> {
         patiently("a message", self.0.next()).await.and_then(Result::ok)
     }
+
+    /// For both directions at once.
+    pub fn into_stream(self) -> WebSocketStream<Box<dyn Duplex>> {
+        self.0
+    }
 }

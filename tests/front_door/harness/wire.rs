@@ -1,5 +1,7 @@
 //! One connection to the proxy, written and read byte by byte: for what no HTTP library sends.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -92,6 +94,14 @@ impl Wire {
     /// All that comes until the other side closes, by an end or a reset.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.read().await {}
+        std::mem::take(&mut self.unread)
+    }
+
+    /// All that comes until the other side closes, or `limit` has passed.
+    pub async fn rest_within(&mut self, limit: Duration) -> Vec<u8> {
+        let reading =
+            async { while matches!(self.stream.read_buf(&mut self.unread).await, Ok(1..)) {} };
+        let _ = tokio::time::timeout(limit, reading).await;
         std::mem::take(&mut self.unread)
     }
 
