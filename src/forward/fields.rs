@@ -52,6 +52,8 @@ pub enum Cookies<'a> {
 pub struct Plan<'a> {
     pub reserved: &'a Reserved,
     pub cookies: Cookies<'a>,
+    /// The pairs of one `Cookie` may have come in several (HTTP/2).
+    pub crumbled: bool,
     /// Whether the client's own `Authorization` goes through.
     pub keep_authorization: bool,
     /// Set last.
@@ -118,13 +120,16 @@ impl Plan<'_> {
     /// As one field: HTTP/2 may bring each cookie on its own (RFC 9113 §8.2.3).
     fn write_cookies(&self, incoming: &HeaderMap, out: &mut Vec<u8>) {
         let Cookies::Cut(cut) = self.cookies else { return };
-        let mut before = "cookie: ";
+        let (begin, between): (&[u8], &[u8]) = (b"cookie: ", b"\r\ncookie: ");
+        // RFC 9113 §8.2.3: HTTP/2 may send the pairs one by one.
+        let between = if self.crumbled { b"; " } else { between };
+        let mut before = begin;
         for rest in incoming.get_all(COOKIE).iter().filter_map(cut) {
-            out.extend_from_slice(before.as_bytes());
+            out.extend_from_slice(before);
             out.extend_from_slice(rest.as_bytes());
-            before = "; ";
+            before = between;
         }
-        if before == "; " {
+        if before != begin {
             out.extend_from_slice(b"\r\n");
         }
     }
