@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Why a head could be read in two ways.
@@ -126,6 +126,15 @@ struct Seen {
     chunked: bool,
 }
 
+/// What a line of a head is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// A field, the request line, or an empty line before it.
+    Field,
+    /// The empty line behind the fields.
+    End,
+}
+
 /// A line of a chunked body that is none.
 struct BadLine;
 
@@ -158,33 +167,37 @@ impl Follower {
 
     /// Reads lines to the end of the head; the bytes they take.
     fn follow_head(&mut self, bytes: &[u8], verdicts: &Verdicts) -> usize {
-        let mut at = 0;
-        while let Some(length) = memchr(b'\n', &bytes[at..]) {
-            let end = at + length + 1;
+        let mut start = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            let line = &bytes[start..end];
+            start = end + 1;
             let judged = if self.line.is_empty() {
-                self.seen.read(&bytes[at..end])
+                self.seen.read(line)
             } else {
-                self.line.extend_from_slice(&bytes[at..end]);
+                self.line.extend_from_slice(line);
                 self.seen.read(&std::mem::take(&mut self.line))
             };
-            at = end;
-            match judged {
-                Ok(false) => {}
-                Ok(true) => {
-                    verdicts.add_sound();
-                    self.stage = std::mem::take(&mut self.seen).body();
-                    return at;
-                }
-                Err(fault) => {
-                    verdicts.set_fault(fault);
-                    self.stage = Stage::Over;
-                    return at;
-                }
+            if judged != Ok(Line::Field) {
+                self.end_head(judged, verdicts);
+                return start;
             }
         }
         // As long as the parser takes in a head, and no longer.
-        self.line.extend_from_slice(&bytes[at..]);
+        self.line.extend_from_slice(&bytes[start..]);
         bytes.len()
+    }
+
+    fn end_head(&mut self, judged: Result<Line, HeadFault>, verdicts: &Verdicts) {
+        match judged {
+            Ok(_) => {
+                verdicts.add_sound();
+                self.stage = std::mem::take(&mut self.seen).body();
+            }
+            Err(fault) => {
+                verdicts.set_fault(fault);
+                self.stage = Stage::Over;
+            }
+        }
     }
 
     /// Reads one line between chunks; the bytes it takes, or none if it is no good.
@@ -198,16 +211,12 @@ impl Follower {
         } else {
             Ok(self.stage)
         };
-        match next {
-            Ok(stage) => {
-                self.stage = stage;
-                length
-            }
-            Err(BadLine) => {
-                *self = Self { stage: Stage::Broken, ..Self::default() };
-                0
-            }
-        }
+        let Ok(stage) = next else {
+            *self = Self { stage: Stage::Broken, ..Self::default() };
+            return 0;
+        };
+        self.stage = stage;
+        length
     }
 }
 
@@ -217,24 +226,24 @@ fn skip(left: u64, bytes: &[u8]) -> (usize, u64) {
 }
 
 impl Seen {
-    /// Reads one line with its end; whether it ends the head.
-    fn read(&mut self, line: &[u8]) -> Result<bool, HeadFault> {
-        let line = line.strip_suffix(b"\r\n").ok_or(HeadFault::LineEnd)?;
-        let Some(first) = line.first() else {
+    /// Reads one line, but for its line feed.
+    #[inline]
+    fn read(&mut self, line: &[u8]) -> Result<Line, HeadFault> {
+        let [line @ .., b'\r'] = line else { return Err(HeadFault::LineEnd) };
+        match line {
             // Empty lines before a request are passed over (RFC 9112 §2.2).
-            return Ok(self.request_line);
-        };
-        if !self.request_line {
-            self.request_line = true;
-            return if memchr(b'#', line).is_some() { Err(HeadFault::Fragment) } else { Ok(false) };
+            [] if !self.request_line => Ok(Line::Field),
+            [] => Ok(Line::End),
+            _ if !self.request_line => {
+                self.request_line = true;
+                memchr(b'#', line).map_or(Ok(Line::Field), |_| Err(HeadFault::Fragment))
+            }
+            [b'c' | b'C' | b't' | b'T', ..] => self.read_framing(line),
+            _ => Ok(Line::Field),
         }
-        if matches!(first, b'c' | b'C' | b't' | b'T') {
-            self.read_framing(line)?;
-        }
-        Ok(false)
     }
 
-    fn read_framing(&mut self, line: &[u8]) -> Result<(), HeadFault> {
+    fn read_framing(&mut self, line: &[u8]) -> Result<Line, HeadFault> {
         if let Some(value) = value_of(line, b"content-length") {
             let length = decimal(value).ok_or(HeadFault::Length)?;
             if self.length.replace(length).is_some() {
@@ -249,7 +258,7 @@ impl Seen {
         if self.chunked && self.length.is_some() {
             return Err(HeadFault::LengthAndCoding);
         }
-        Ok(())
+        Ok(Line::Field)
     }
 
     /// How the body of this head ends (RFC 9112 §6.3).
@@ -264,9 +273,10 @@ impl Seen {
 
 /// The value of the field `name` (lower case), if the line is that field.
 fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let (start, rest) = line.split_at_checked(name.len())?;
-    let value = rest.strip_prefix(b":").filter(|_| start.eq_ignore_ascii_case(name))?;
-    Some(value.trim_ascii())
+    // The colon first: it stands there in few others.
+    line.get(name.len()).filter(|byte| **byte == b':')?;
+    let (start, value) = line.split_at(name.len());
+    start.eq_ignore_ascii_case(name).then(|| value[1..].trim_ascii())
 }
 
 fn decimal(text: &[u8]) -> Option<u64> {

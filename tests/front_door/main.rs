@@ -46,6 +46,7 @@ mod reloading;
 mod rfc9112;
 mod session_limits;
 mod sessions;
+mod slow;
 mod smuggling;
 mod streaming;
 mod upgrade;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::harness::Stage;
 use crate::harness::recorder::{Recorded, Recorder};
-use crate::harness::wire::Wire;
+use crate::harness::wire::{Wire, head};
 
 const CORPUS: &[&str] = &[
     include_str!("../corpus/smuggling/chunks.txt"),
@@ -124,6 +124,26 @@ async fn sent_in_small_pieces_none_has_two_readings() {
     none_has_two_readings(11).await;
 }
 
+#[tokio::test]
+async fn the_refusal_is_the_proxys_own() {
+    let stage = Stage::set().await;
+    let session = stage.session_of("jcitizen").await;
+    for (line, words) in [
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "a length and a transfer coding"),
+        ("Content-Length: 5\r\nContent-Length: 5\r\n", "several lengths"),
+        ("X-A: 1\n", "does not end as a line of HTTP should"),
+    ] {
+        let mut wire = session.open().await;
+        wire.send(head("POST", "/api/x", &format!("{}{line}", session.lines()))).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.error_code().as_deref(), Some("invalid_request"), "{line}");
+        assert!(answer.text().contains(words), "{}", answer.text());
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert!(answer.header("x-request-id").is_some());
+    }
+}
+
 async fn none_has_two_readings(step: usize) {
     let recorder = Recorder::start().await;
     let stage = Stage::with(|settings| {
@@ -168,9 +188,9 @@ async fn say(wire: &mut Wire, bytes: &[u8], step: usize, case: &Case) -> Vec<u8>
     if case.statuses.is_empty() { wire.rest_within(SILENCE).await } else { wire.rest().await }
 }
 
-fn judge(case: &Case, said: &[u8], came: &[Recorded]) -> Result<(), String> {
+fn judge(case: &Case, said: &[u8], arrived: &[Recorded]) -> Result<(), String> {
     let (statuses, rest) = statuses(said, case.lines.starts_with("HEAD"));
-    let shown: Vec<_> = came.iter().map(|it| (&it.head, it.is_whole)).collect();
+    let shown: Vec<_> = arrived.iter().map(|it| (&it.head, it.is_whole)).collect();
     let expect = |good: bool, what: &str| {
         if good { Ok(()) } else { Err(format!("{what}; answers {statuses:?}, upstream {shown:?}")) }
     };
@@ -178,13 +198,13 @@ fn judge(case: &Case, said: &[u8], came: &[Recorded]) -> Result<(), String> {
     let expected = statuses == case.statuses || ends_early;
     expect(expected, &format!("answers are not {:?}", case.statuses))?;
     expect(rest.is_empty(), "something follows the last answer")?;
-    let whole: Vec<_> = came.iter().filter(|it| it.is_whole).collect();
+    let whole: Vec<_> = arrived.iter().filter(|it| it.is_whole).collect();
     let answered = statuses.iter().filter(|status| **status == 200).count();
     expect(whole.len() == answered, "another number of requests reached the upstream")?;
-    expect(case.is_cut || whole.len() == came.len(), "a request reached the upstream in part")?;
+    expect(case.is_cut || whole.len() == arrived.len(), "a request reached the upstream in part")?;
     let finals = statuses.iter().filter(|status| **status >= 200).count();
     let lets_on = finals > 1 && statuses.last() == Some(&200);
-    for request in came {
+    for request in arrived {
         expect(is_plain(request), "the upstream got what can be read in two ways")?;
         expect(!request.target().contains("smuggled"), "a body became a request")?;
         let is_marker = request.target() == "/marker";

@@ -105,7 +105,8 @@ impl Wire {
         std::mem::take(&mut self.unread)
     }
 
-    async fn chunked(&mut self) -> Bytes {
+    /// A chunked body.
+    pub async fn chunked(&mut self) -> Bytes {
         let mut body = Vec::new();
         loop {
             let line = String::from_utf8(self.until(b"\r\n").await).expect("a chunk's length");
