@@ -84,6 +84,7 @@ impl Gateway {
     pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Answer> {
         let snapshot = self.app.snapshot.load_full();
         let (mut head, body) = request.into_parts();
+        admission::name_host(&mut head);
         let handshake = Handshake::begin(&mut head);
         let mut exchange = self.begin(&snapshot, &head, peer);
         exchange.handshake = handshake;
