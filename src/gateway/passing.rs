@@ -11,6 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use super::Exchange;
 use super::outlived::Watch;
 use super::record::Answer;
+use super::websocket::Handshake;
 use crate::access::{Decision, public};
 use crate::error::Problem;
 use crate::forward::body::{ResponseBody, Upload};
@@ -136,8 +137,8 @@ impl Exchange<'_> {
         let headers = response.headers_mut();
         fields::clean_response(headers, &|set_cookie| cookies.set_by(set_cookie), keeps_upgrade);
         headers.insert(REQUEST_ID, self.identity.request_id.clone());
-        if let Some(handshake) = &self.handshake {
-            handshake.translate(&mut response);
+        if self.handshake.is_some() {
+            Handshake::translate(&mut response);
         }
         let headers = response.headers_mut();
         let mut signs_out = false;

@@ -22,7 +22,7 @@ fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     [V2, &[command, family], &length, rest].concat()
 }
 
-/// 2001:db8::9 to ::, with fields that nobody here knows.
+/// Two addresses, and fields that nobody here knows.
 fn v2_over_ipv6() -> Vec<u8> {
     let source = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
     v2(0x21, 0x21, &[&source[..], &[0; 16], &[1, 2, 0, 80], &[4, 0, 3, 1, 2, 3]].concat())

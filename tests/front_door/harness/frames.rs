@@ -59,7 +59,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The code of a RST_STREAM or GOAWAY.
+    /// The code of a reset or a goodbye.
     pub fn error(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
         u32::from_be_bytes(self.payload[at..at + 4].try_into().expect("four bytes"))
