@@ -52,8 +52,8 @@ pub enum Cookies<'a> {
 pub struct Plan<'a> {
     pub reserved: &'a Reserved,
     pub cookies: Cookies<'a>,
-    /// The pairs of one `Cookie` may have come in several (HTTP/2).
-    pub crumbled: bool,
+    /// HTTP/2 may bring each cookie in a field of its own; HTTP/1.1 has one (RFC 9113 §8.2.3).
+    pub joins_cookies: bool,
     /// Whether the client's own `Authorization` goes through.
     pub keep_authorization: bool,
     /// Set last.
@@ -117,19 +117,16 @@ impl Plan<'_> {
         }
     }
 
-    /// As one field: HTTP/2 may bring each cookie on its own (RFC 9113 §8.2.3).
     fn write_cookies(&self, incoming: &HeaderMap, out: &mut Vec<u8>) {
         let Cookies::Cut(cut) = self.cookies else { return };
-        let (begin, between): (&[u8], &[u8]) = (b"cookie: ", b"\r\ncookie: ");
-        // RFC 9113 §8.2.3: HTTP/2 may send the pairs one by one.
-        let between = if self.crumbled { b"; " } else { between };
-        let mut before = begin;
+        let between = if self.joins_cookies { "; " } else { "\r\ncookie: " };
+        let mut before = "cookie: ";
         for rest in incoming.get_all(COOKIE).iter().filter_map(cut) {
-            out.extend_from_slice(before);
+            out.extend_from_slice(before.as_bytes());
             out.extend_from_slice(rest.as_bytes());
             before = between;
         }
-        if before != begin {
+        if before == between {
             out.extend_from_slice(b"\r\n");
         }
     }

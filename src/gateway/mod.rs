@@ -77,6 +77,7 @@ impl Gateway {
         peer: Peer,
     ) -> impl Future<Output = Response<Answer>> {
         let (mut head, body) = request.into_parts();
+        admission::name_host(&mut head);
         let handshake = Handshake::begin(&mut head);
         self.begin(head, handshake, peer).answer(body)
     }

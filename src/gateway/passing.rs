@@ -11,6 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use super::Exchange;
 use super::outlived::Watch;
 use super::record::Answer;
+use super::websocket::Handshake;
 use crate::access::{Decision, public};
 use crate::error::Problem;
 use crate::forward::body::{ResponseBody, Upload};
@@ -86,7 +87,7 @@ impl Exchange<'_> {
         Plan {
             reserved: &self.snapshot.reserved,
             cookies: if is_clients { Cookies::Removed } else { Cookies::Cut(cut) },
-            crumbled: self.head().version >= Version::HTTP_2,
+            joins_cookies: self.head().version == Version::HTTP_2,
             keep_authorization: match decision {
                 Decision::AsClientToken | Decision::AsPublicWithToken => true,
                 // Where [codescan.headers] names no Authorization it is the client's own affair.
@@ -138,8 +139,8 @@ impl Exchange<'_> {
         let headers = response.headers_mut();
         fields::clean_response(headers, &|set_cookie| cookies.set_by(set_cookie), keeps_upgrade);
         headers.insert(REQUEST_ID, self.record.arrival.identity.request_id.clone());
-        if let Some(handshake) = &self.record.arrival.handshake {
-            handshake.translate(&mut response);
+        if self.record.arrival.handshake.is_some() {
+            Handshake::translate(&mut response);
         }
         let headers = response.headers_mut();
         let mut signs_out = false;

@@ -47,7 +47,7 @@ impl Handshake {
     }
 
     /// RFC 8441 §5: a 200 stands for the 101, and nothing for its proof.
-    pub fn translate<B>(&self, response: &mut Response<B>) {
+    pub fn translate<B>(response: &mut Response<B>) {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             *response.status_mut() = StatusCode::OK;
             response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);

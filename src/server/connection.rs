@@ -126,9 +126,8 @@ impl Activity {
     pub fn is_overdue(&self, limits: Limits, now: Instant) -> bool {
         let limit = match self.phase.load(Ordering::Relaxed) {
             READS_HEAD => limits.header,
-            IDLES => limits.idle,
+            IDLES | RESTS => limits.idle,
             LINGERS => LINGER,
-            RESTS => limits.idle,
             LEAVES => LEAVE_WITHIN,
             _ => return false,
         };

@@ -131,8 +131,8 @@ impl Frames {
     }
 }
 
-/// DATA, HEADERS, WINDOW_UPDATE and CONTINUATION, of which h2 bounds what is empty or too much.
-/// What is left: PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, and what nobody knows.
+/// Bodies, heads and windows, of which h2 bounds what is empty or too much. What is left:
+/// priorities, resets, settings, pings, goodbyes, and what nobody knows.
 fn carries_traffic(kind: u8) -> bool {
     matches!(kind, 0 | 1 | 8 | 9)
 }

@@ -42,6 +42,18 @@ fn certificate_and_key_come_together() {
         .set("codescan.client_key_file=/run/pem")
         .settings();
     assert!(both.codescan.client_key_file.is_some());
+    let fault = pem().set("server.tls_certificate_file=/run/pem").fault();
+    assert_contains(&fault, "tls_certificate_file is of no use without server.tls_key_file");
+    let fault = pem().set("server.tls_key_file=/run/pem").fault();
+    assert_contains(&fault, "tls_key_file is of no use without server.tls_certificate_file");
+}
+
+#[test]
+fn the_proxy_protocol_needs_somebody_who_may_speak_it() {
+    let fault = fault_of("server.proxy_protocol=true");
+    assert_contains(&fault, "server.trusted_proxies must name the proxies");
+    let named = needed().set("server.proxy_protocol=true").set("server.trusted_proxies=unix");
+    assert!(named.settings().server.proxy_protocol);
 }
 
 #[test]

@@ -99,6 +99,8 @@ fn complete(content: &str) -> Setup {
         .file("/run/sample", content)
         .set("codescan.client_certificate_file=/run/sample")
         .set("codescan.client_key_file=/run/sample")
+        .set("server.tls_certificate_file=/run/sample")
+        .set("server.tls_key_file=/run/sample")
 }
 
 #[test]

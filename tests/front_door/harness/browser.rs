@@ -126,6 +126,11 @@ impl Browser {
         sent.location().to_owned()
     }
 
+    /// The same browser, as it reaches the place by another kind of connection.
+    pub fn by(self, change: impl FnOnce(Client) -> Client) -> Self {
+        Self { client: change(self.client), ..self }
+    }
+
     /// The same browser, as it reaches the place by another name.
     pub fn at_host(&self, host: &str) -> Self {
         Self { client: self.client.called(host), ..self.clone() }

@@ -1,4 +1,5 @@
-//! A plain HTTP/1.1 client: one request a connection, nothing added but `Host`.
+//! A plain client: one request a connection, nothing added but `Host`. HTTP/1.1 without TLS,
+//! unless it is told otherwise.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +7,14 @@ use bytes::Bytes;
 use http::header::{HOST, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use url::Url;
 
 use super::PATIENCE;
 use super::evidence::Evidence;
+use super::tls::Tls;
 use super::wire::{Duplex, Wire};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -24,6 +27,10 @@ pub struct Client {
     /// Sent with each request.
     standing: Vec<(String, String)>,
     evidence: Evidence,
+    /// Sent before everything else.
+    prelude: Vec<u8>,
+    tls: Option<Tls>,
+    http2: bool,
 }
 
 #[derive(Clone)]
@@ -50,6 +57,9 @@ impl Client {
             address: Address::Tcp(address),
             standing: Vec::new(),
             evidence,
+            prelude: Vec::new(),
+            tls: None,
+            http2: false,
         }
     }
 
@@ -77,6 +87,21 @@ impl Client {
     /// The same by a socket file.
     pub fn over(&self, socket: &Path) -> Self {
         Self { address: Address::Unix(socket.to_owned()), ..self.clone() }
+    }
+
+    /// The same over TLS.
+    pub fn over_tls(&self, tls: &Tls) -> Self {
+        Self { tls: Some(tls.clone()), ..self.clone() }
+    }
+
+    /// The same over HTTP/2: by ALPN over TLS, by prior knowledge without.
+    pub fn over_http2(&self) -> Self {
+        Self { http2: true, ..self.clone() }
+    }
+
+    /// The same through a proxy that sends this first.
+    pub fn behind(&self, prelude: impl AsRef<[u8]>) -> Self {
+        Self { prelude: prelude.as_ref().to_vec(), ..self.clone() }
     }
 
     pub async fn get(&self, target: &str) -> Answer {
@@ -116,7 +141,26 @@ impl Client {
             let name = http::HeaderName::from_bytes(name.as_bytes())?;
             request.headers_mut().append(name, HeaderValue::from_bytes(value.as_bytes())?);
         }
+        if self.http2 {
+            let scheme = if self.tls.is_some() { "https" } else { "http" };
+            *request.uri_mut() = format!("{scheme}://{}{target}", self.host).parse()?;
+            request.headers_mut().remove(HOST);
+            return tokio::time::timeout(PATIENCE, self.exchange_http2(request)).await?;
+        }
         tokio::time::timeout(PATIENCE, self.exchange(request)).await?
+    }
+
+    async fn exchange_http2(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
+        let stream = TokioIo::new(self.dial().await?);
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
+        let connection = tokio::spawn(connection);
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        connection.abort();
+        let answer = Answer { status: head.status, headers: head.headers, body };
+        self.evidence.said(&answer.as_evidence());
+        Ok(answer)
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
@@ -147,11 +191,20 @@ impl Client {
         Wire::new(stream, self.evidence.clone())
     }
 
-    async fn dial(&self) -> std::io::Result<Box<dyn Duplex>> {
-        Ok(match &self.address {
+    /// A bare connection, for whoever speaks another way.
+    pub async fn dial(&self) -> std::io::Result<Box<dyn Duplex>> {
+        let mut stream: Box<dyn Duplex> = match &self.address {
             Address::Tcp(address) => Box::new(TcpStream::connect(address).await?),
             Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
-        })
+        };
+        stream.write_all(&self.prelude).await?;
+        match &self.tls {
+            Some(tls) => {
+                let alpn: &[u8] = if self.http2 { b"h2" } else { b"http/1.1" };
+                Ok(Box::new(tls.shake_hands(stream, &[alpn]).await?))
+            }
+            None => Ok(stream),
+        }
     }
 }
 

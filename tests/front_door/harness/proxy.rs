@@ -110,7 +110,9 @@ impl Proxy {
             settings.text("server.listen", &format!("127.0.0.1:{port}"));
         }
         if !settings.has("server.public_url") {
-            settings.text("server.public_url", &format!("http://127.0.0.1:{port}"));
+            let tls = settings.has("server.tls_certificate_file");
+            let scheme = if tls { "https" } else { "http" };
+            settings.text("server.public_url", &format!("{scheme}://127.0.0.1:{port}"));
         }
         settings.text("admin.listen", &format!("127.0.0.1:{admin_port}"));
         let public_url = settings.values["server.public_url"].trim_matches('"').to_owned();

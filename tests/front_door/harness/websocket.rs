@@ -1,9 +1,15 @@
 //! A WebSocket client.
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::Request;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2;
+use hyper::ext::Protocol;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::client::{Answer, Client};
@@ -40,6 +46,40 @@ impl WebSocket {
             }
             Err(error) => panic!("no handshake: {error}"),
         }
+    }
+
+    /// The same by an extended CONNECT of HTTP/2 (RFC 8441), whose `:protocol` this is.
+    pub async fn connect(
+        client: &Client,
+        protocol: &'static str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, Box<Answer>> {
+        let stream = TokioIo::new(client.over_http2().dial().await.expect("a connection"));
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), stream).await.expect("a connection of HTTP/2");
+        tokio::spawn(connection);
+        // Only after its settings does a server's word count that it knows extended CONNECT.
+        let first = Request::get("http://codescan.test/_codescan/oauth2/userinfo");
+        let first = sender.send_request(first.body(Empty::<Bytes>::new()).expect("a request"));
+        drop(patiently("settings", first).await.expect("an answer"));
+        let mut request = Request::connect(format!("http://codescan.test{target}"))
+            .extension(Protocol::from_static(protocol))
+            .header("sec-websocket-version", "13");
+        for (name, value) in client.fields().chain(headers.iter().copied()) {
+            request = request.header(name, value);
+        }
+        let request = request.body(Empty::new()).expect("a handshake");
+        let response =
+            patiently("an answer", sender.send_request(request)).await.expect("an answer");
+        if response.status() == StatusCode::OK {
+            let stream = hyper::upgrade::on(response).await.expect("a tunnel");
+            let stream: Box<dyn Duplex> = Box::new(TokioIo::new(stream));
+            return Ok(Self(WebSocketStream::from_raw_socket(stream, Role::Client, None).await));
+        }
+        let (head, body) = response.into_parts();
+        let body = patiently("a body", body.collect()).await.expect("a body").to_bytes();
+        Err(Box::new(Answer { status: head.status, headers: head.headers, body }))
     }
 
     pub async fn send(&mut self, message: Message) {

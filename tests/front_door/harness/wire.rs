@@ -91,6 +91,16 @@ impl Wire {
         self.unread.drain(..length).collect::<Vec<u8>>().into()
     }
 
+    /// The same; `None` if the other side closes before.
+    pub async fn try_take(&mut self, length: usize) -> Option<Bytes> {
+        while self.unread.len() < length {
+            if !self.read().await {
+                return None;
+            }
+        }
+        Some(self.unread.drain(..length).collect::<Vec<u8>>().into())
+    }
+
     /// All that comes until the other side closes, by an end or a reset.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.read().await {}

@@ -1,0 +1,120 @@
+//! HTTP/2 by hand: for frames that no library sends.
+
+use super::wire::Wire;
+
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const CONTINUATION: u8 = 9;
+
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
+
+/// A frame as bytes (RFC 9113 §4.1).
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Fields without compression: literals that are not indexed (RFC 7541 §6.2.2).
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).ok().filter(|it| *it < 127).expect("short"));
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// The head of a GET, and more fields.
+pub fn get(target: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    let pseudo = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "codescan.test"),
+        (":path", target),
+    ];
+    block(&[&pseudo[..], fields].concat())
+}
+
+/// A connection that has said who it is.
+pub struct Frames(Wire);
+
+/// What came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// The code of a reset or a goodbye.
+    pub fn error(&self) -> u32 {
+        let at = if self.kind == GOAWAY { 4 } else { 0 };
+        u32::from_be_bytes(self.payload[at..at + 4].try_into().expect("four bytes"))
+    }
+
+    /// Whether it is a head whose first field is this status, which the static table holds.
+    pub fn is_ok(&self) -> bool {
+        self.kind == HEADERS && self.payload.first() == Some(&0x88)
+    }
+}
+
+impl Frames {
+    pub async fn begin(mut wire: Wire) -> Self {
+        wire.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await;
+        Self(wire)
+    }
+
+    pub async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        self.0.send(frame(kind, flags, stream, payload)).await;
+    }
+
+    /// The proxy may have hung up.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.try_send(bytes).await
+    }
+
+    /// The next frame; `None` at the end of the connection.
+    pub async fn next(&mut self) -> Option<Frame> {
+        let head = self.0.try_take(9).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let payload = self.0.try_take(usize::try_from(length).expect("small")).await?;
+        Some(Frame {
+            kind: head[3],
+            flags: head[4],
+            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            payload: payload.to_vec(),
+        })
+    }
+
+    /// The next frame of these kinds.
+    pub async fn next_of(&mut self, kinds: &[u8]) -> Option<Frame> {
+        loop {
+            let frame = self.next().await?;
+            if kinds.contains(&frame.kind) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// Everything until the proxy hangs up.
+    pub async fn rest(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        while let Some(frame) = self.next().await {
+            frames.push(frame);
+        }
+        frames
+    }
+}
