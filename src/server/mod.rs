@@ -3,8 +3,11 @@
 //! Each worker thread runs [`worker::Worker::run`] with a runtime of its own. What a request means is not
 //! known here: it is handed on with the [`peer::Peer`] it came from.
 
+mod accept_faults;
+pub mod capacity;
 pub mod connection;
 pub mod drain;
 pub mod listen;
+pub mod open_files;
 pub mod peer;
 pub mod worker;
