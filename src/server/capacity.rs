@@ -162,6 +162,7 @@ pub struct Place {
 
 impl Place {
     /// Its connection has come.
+    #[must_use = "dropped, the place is free again"]
     pub fn occupied(mut self) -> Self {
         self.no_longer_spare();
         self

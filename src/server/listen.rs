@@ -25,7 +25,7 @@ const BACKLOG: i32 = 1024;
 
 /// How long a client may take not one byte of what waits for it. The kernel measures it, and only
 /// while something waits: it alone sees a slow line move.
-const STUCK_AT_MOST: Duration = Duration::from_secs(60);
+const STUCK_AT_MOST: Duration = Duration::from_mins(1);
 
 /// A bound socket, before a runtime has it.
 pub enum Bound {

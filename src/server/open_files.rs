@@ -13,6 +13,6 @@ pub fn raise(needed: u64) -> Option<u64> {
         // Where the hard limit is none, the system may have one that it does not tell.
         Rlimit { current: Some(needed), maximum: limit.maximum },
     ];
-    let _ = wishes.into_iter().find(|wish| setrlimit(Resource::Nofile, wish.clone()).is_ok());
+    let _ = wishes.into_iter().find(|wish| setrlimit(Resource::Nofile, *wish).is_ok());
     getrlimit(Resource::Nofile).current
 }
