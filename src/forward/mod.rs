@@ -8,6 +8,7 @@ pub mod connect;
 pub mod fields;
 pub mod forwarded;
 pub mod h1;
+mod pace;
 pub mod pool;
 pub mod probe;
 pub mod upgrade;
@@ -38,6 +39,9 @@ pub enum ForwardError {
     /// The client's body went over `server.max_body_size`.
     #[error("the request body is larger than server.max_body_size")]
     BodyTooLarge,
+    /// The client's body came too slowly.
+    #[error("the request body came too slowly")]
+    BodyTooSlow,
     /// The client's body broke off or was malformed.
     #[error("the request body could not be read")]
     BadBody,
@@ -154,13 +158,14 @@ async fn exchange<F: Fn(&mut Vec<u8>)>(
     }
 }
 
-/// Resolves when `limit` has passed since the last byte of the request was handed over.
+/// Resolves when `limit` has passed since the last byte of the request was handed over, or since
+/// `CodeScan` took a byte while there was one for it.
 async fn silence(upload: &Upload, limit: Duration) {
     let mut deadline = Instant::now() + limit;
     loop {
         sleep_until(deadline).await;
-        let due = match upload.ended_at() {
-            Some(ended) => Instant::from_std(ended) + limit,
+        let due = match upload.ended_at().or(upload.stuck_since()) {
+            Some(since) => Instant::from_std(since) + limit,
             None => Instant::now() + limit,
         };
         if due <= deadline.max(Instant::now()) {

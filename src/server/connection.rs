@@ -22,6 +22,8 @@ pub struct Limits {
     pub header: Duration,
     /// Between an answer and the next head.
     pub idle: Duration,
+    /// In all workers together.
+    pub connections: usize,
 }
 
 /// What a connection is at. Shared by its stream, its answers and the tick.
@@ -36,6 +38,8 @@ pub struct Activity {
     lingers_from: AtomicU64,
     wish: AtomicU8,
     wished: Notify,
+    /// Its stream was dropped.
+    gone: Notify,
 }
 
 const READS_HEAD: u8 = 0;
@@ -48,6 +52,8 @@ const FLUSHES: u8 = 4;
 const RESTS: u8 = 5;
 /// HTTP/2 that was told to go away, and has to say that it heard.
 const LEAVES: u8 = 6;
+/// It carries another protocol, and no limit of HTTP's holds.
+const TUNNELS: u8 = 7;
 
 /// How long a closed connection may be silent before nothing more is expected on it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -81,6 +87,7 @@ impl Activity {
             lingers_from: AtomicU64::new(0),
             wish: AtomicU8::new(0),
             wished: Notify::new(),
+            gone: Notify::new(),
         })
     }
 
@@ -144,19 +151,43 @@ impl Activity {
         now.saturating_duration_since(self.opened).saturating_sub(moment)
     }
 
+    /// Since when it has been between two requests, if it is and was not asked to end.
+    pub fn idle_since(&self) -> Option<Instant> {
+        let idles = matches!(self.phase.load(Ordering::Relaxed), IDLES | RESTS);
+        (idles && !self.is_asked())
+            .then(|| self.opened + Duration::from_millis(self.since.load(Ordering::Relaxed)))
+    }
+
     pub fn ask(&self, wish: Wish) {
         self.wish.store(wish as u8 + 1, Ordering::Relaxed);
         self.wished.notify_one();
     }
 
+    /// Whether a wish was told and still holds.
+    pub fn is_asked(&self) -> bool {
+        self.wish.load(Ordering::Relaxed) != 0
+    }
+
     /// Resolves with each wish of the worker.
     pub async fn wished(&self) -> Wish {
-        self.wished.notified().await;
-        if self.wish.load(Ordering::Relaxed) == Wish::Finish as u8 + 1 {
-            Wish::Finish
-        } else {
-            Wish::Close
+        loop {
+            self.wished.notified().await;
+            if self.wish.load(Ordering::Relaxed) == Wish::Close as u8 + 1 {
+                return Wish::Close;
+            }
+            if self.phase.load(Ordering::Relaxed) != READS_HEAD {
+                return Wish::Finish;
+            }
+            // hyper would close it at once, and the request would be lost: asked again later.
+            self.wish.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Resolves when the stream is gone. One that was not dropped with its connection has become
+    /// a tunnel.
+    pub async fn gone(&self) {
+        self.phase.store(TUNNELS, Ordering::Relaxed);
+        self.gone.notified().await;
     }
 }
 
@@ -169,6 +200,12 @@ pub struct Watched {
 impl Watched {
     pub fn new(stream: Rewound, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.activity.gone.notify_one();
     }
 }
 

@@ -11,11 +11,11 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
-use super::http2;
 use super::peer::Peer;
 use super::proxy_protocol::{self, HeaderError};
 use super::stream::{ClientStream, Rewound};
-use super::worker::{Application, Registered, serve_http1};
+use super::worker::{Application, Registered};
+use super::{http1, http2};
 use crate::tls::ALPN_HTTP2;
 
 /// How a connection has to begin.
@@ -72,7 +72,9 @@ pub(super) async fn serve<A: Application>(place: Registered<A>, stream: ClientSt
     };
     match entered {
         Ok(Entered { stream, peer, protocol: Protocol::Http1 }) => {
-            serve_http1(&place, stream, peer).await;
+            http1::serve(&place, stream, peer).await;
+            // A tunnel goes on without it.
+            place.activity.gone().await;
         }
         Ok(Entered { stream, peer, protocol: Protocol::Http2 }) => {
             http2::serve(&place, stream, peer).await;
