@@ -16,11 +16,12 @@ use tokio::io::AsyncWriteExt;
 
 use super::connection::{Served, Watched, Wish};
 use super::peer::Peer;
-use super::raw_head::{Followed, Verdicts};
+use super::raw_head::Followed;
 use super::stream::Rewound;
 use super::worker::{Application, Registered};
 
-type Stream = Followed<Watched>;
+/// Boxed, as it is handed to hyper and back.
+type Stream = Box<Followed<Watched>>;
 
 /// Serves a connection to its end, or until it has become a tunnel.
 ///
@@ -28,10 +29,11 @@ type Stream = Followed<Watched>;
 /// waits is then only this, and the rest is made anew when the next bytes come.
 pub(super) async fn serve<A: Application>(place: &Registered<A>, stream: Rewound, peer: Peer) {
     let activity = &place.activity;
-    let verdicts = Arc::new(Verdicts::default());
-    let mut stream =
-        Followed::new(Watched::new(stream, Arc::clone(activity)), Arc::clone(&verdicts));
-    while let Some(idle) = Box::pin(converse(place, stream, peer, &verdicts)).await {
+    let watched = Watched::new(stream, Arc::clone(activity));
+    let mut stream = Box::new(Followed::new(watched, Arc::clone(activity)));
+    loop {
+        let left = Box::pin(converse(place, stream, peer)).await;
+        let Some(idle) = left else { return };
         stream = idle;
         if stream.has_unread() {
             activity.reads_head();
@@ -60,15 +62,14 @@ async fn converse<A: Application>(
     place: &Registered<A>,
     stream: Stream,
     peer: Peer,
-    verdicts: &Verdicts,
 ) -> Option<Stream> {
     let (this, activity) = (&place.worker, &place.activity);
     let service = service_fn(|mut request: Request<Incoming>| {
         activity.serves(!request.body().is_end_stream());
-        if let Err(fault) = verdicts.take() {
+        if let Err(fault) = activity.verdicts.take() {
             request.extensions_mut().insert(fault);
         }
-        Serving { answer: this.application.answer(request, peer), place, verdicts }
+        Serving { answer: this.application.answer(request, peer), place }
     });
     let mut connection = http1::Builder::new()
         // At most 100 fields, as is the parser's default: to allow more costs each request two
@@ -104,7 +105,6 @@ pin_project! {
         #[pin]
         answer: F,
         place: &'a Registered<A>,
-        verdicts: &'a Verdicts,
     }
 }
 
@@ -115,7 +115,7 @@ impl<A: Application, F: Future<Output = Response<A::Body>>> Future for Serving<'
         let this = self.project();
         let mut answer = ready!(this.answer.poll(cx));
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            this.verdicts.tunnels();
+            this.place.activity.verdicts.tunnels();
         } else {
             this.place.worker.say_farewell(&mut answer);
         }
