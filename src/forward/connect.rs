@@ -51,9 +51,7 @@ impl Target {
         http2: bool,
     ) -> Result<Self, ConnectError> {
         let way = match url {
-            CodescanUrl::Http { host, port, .. } => {
-                Way::Tcp { host: host.clone(), port: *port }
-            }
+            CodescanUrl::Http { host, port, .. } => Way::Tcp { host: host.clone(), port: *port },
             CodescanUrl::Https { host, port, .. } => {
                 let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
                 let name = ServerName::try_from(bare).map_err(|_| ConnectError::Name)?;
@@ -115,8 +113,8 @@ async fn open(target: &Target, upgrades: bool) -> Result<(Stream, Protocol), Con
         Way::Tcp { host, port } => (Stream::Tcp(tcp(host, *port).await?), known),
         Way::Unix(path) => (Stream::Unix(UnixStream::connect(path).await?), known),
         Way::Tls { host, port, name, config } => {
-            let connector = TlsConnector::from(Arc::clone(config))
-                .with_alpn(target.offers(upgrades));
+            let connector = TlsConnector::from(Arc::clone(config));
+            let connector = connector.with_alpn(target.offers(upgrades));
             let stream = connector.connect(name.clone(), tcp(host, *port).await?).await?;
             let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
             if !upgrades {

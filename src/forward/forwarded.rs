@@ -34,13 +34,10 @@ impl PublicFields {
             ("x-forwarded-port", Ok(HeaderValue::from(port))),
         ];
         // A URL's parts are visible ASCII.
-        let fields = fields.into_iter().filter_map(|(name, value)| {
-            Some((HeaderName::from_static(name), value.ok()?))
-        });
-        Self {
-            fields: Prepared::new(fields),
-            element: format!(";host=\"{host}\";proto={scheme}"),
-        }
+        let fields = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((HeaderName::from_static(name), value.ok()?)));
+        Self { fields: Prepared::new(fields), element: format!(";host=\"{host}\";proto={scheme}") }
     }
 }
 

@@ -4,12 +4,16 @@
 //! remove and what to set is handed in.
 
 pub mod body;
+pub mod bound;
 pub mod connect;
 pub mod fields;
 pub mod forwarded;
 pub mod h1;
 pub mod pool;
 pub mod probe;
+pub mod silence;
+pub mod sink;
+pub mod trailers;
 pub mod upgrade;
 
 use std::future::poll_fn;

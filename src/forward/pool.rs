@@ -78,8 +78,8 @@ impl Pool {
         target: &Arc<Target>,
         limit: Duration,
     ) -> Result<Lease, ConnectError> {
-        match connect::connect(target, limit).await {
-            Ok(stream) => Ok(self.lease(Connection::new(stream), target)),
+        match connect::connect(target, true, limit).await {
+            Ok((stream, _)) => Ok(self.lease(Connection::new(stream), target)),
             Err(error) => {
                 self.metrics.upstream_connect_failed();
                 Err(error)

@@ -101,6 +101,9 @@ impl Exchange<'_> {
             request_id: &self.record.arrival.identity.request_id,
             trace: &self.record.arrival.identity.trace,
             upgrade: if upgrades { self.head().headers.get(UPGRADE) } else { None },
+            version: self.head().version,
+            keep_expect: true,
+            hops_left: None,
         }
     }
 

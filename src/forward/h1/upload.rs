@@ -4,7 +4,6 @@ use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http::Method;
 use http_body::Body;
 
@@ -112,27 +111,18 @@ impl Sending {
                 return Ok(Taken::Waiting);
             };
             match frame.transpose()?.map(http_body::Frame::into_data) {
-                Some(Ok(data)) if chunked => push_chunk(outbox, data),
+                Some(Ok(data)) if chunked => outbox.push_chunk(data),
                 Some(Ok(data)) => outbox.push(data),
                 // Trailer fields are dropped (RFC 9110 §6.5.1): a server that merges them into the
                 // head would take what a client says there for the proxy's own.
                 Some(Err(_)) | None => {
                     if chunked {
-                        outbox.push(Bytes::from_static(b"0\r\n\r\n"));
+                        outbox.push_slice(b"0\r\n\r\n");
                     }
                     *self = Self::Taken;
                 }
             }
         }
         Ok(Taken::Enough)
-    }
-}
-
-fn push_chunk(outbox: &mut Outbox, data: Bytes) {
-    // A chunk of no bytes would be the last one.
-    if !data.is_empty() {
-        outbox.push(Bytes::from(format!("{:x}\r\n", data.len())));
-        outbox.push(data);
-        outbox.push(Bytes::from_static(b"\r\n"));
     }
 }
