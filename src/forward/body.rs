@@ -17,6 +17,7 @@ use super::ForwardError;
 use super::h1::connection::Connection;
 use super::h1::exchange::{Exchange, ExchangeError};
 use super::pool::Place;
+use super::trailers::Upwards;
 
 /// What is known of the client's body while it goes up. Shared between the body and its watcher.
 #[derive(Clone)]
@@ -24,6 +25,7 @@ pub struct Upload(Rc<Progress>);
 
 struct Progress {
     limit: Option<u64>,
+    trailers: Option<Upwards>,
     seen: Cell<u64>,
     ended_at: Cell<Option<Instant>>,
     fault: Cell<Option<Fault>>,
@@ -36,10 +38,12 @@ enum Fault {
 }
 
 impl Upload {
-    /// For a body of at most `limit` bytes.
-    pub fn new(limit: Option<u64>) -> Self {
+    /// For a body of at most `limit` bytes. What follows it is dropped but for what `trailers`
+    /// lets pass.
+    pub fn new(limit: Option<u64>, trailers: Option<Upwards>) -> Self {
         Self(Rc::new(Progress {
             limit,
+            trailers,
             seen: Cell::new(0),
             ended_at: Cell::new(None),
             fault: Cell::new(None),
@@ -65,6 +69,17 @@ impl Upload {
             return Err(BodyError);
         }
         Ok(())
+    }
+
+    /// What of a piece goes on to `CodeScan`: data as it is.
+    fn filter(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        frame.into_trailers().map_or_else(
+            |data| data,
+            |trailers| {
+                let filter = self.0.trailers.as_ref();
+                Frame::trailers(filter.map(|it| it.filter(&trailers)).unwrap_or_default())
+            },
+        )
     }
 
     /// Whose fault a failed exchange was: the client's body, if that failed first.
@@ -113,7 +128,7 @@ impl Body for RequestBody {
                 if self.is_end_stream() {
                     self.upload.end();
                 }
-                Poll::Ready(Some(counted.map(|()| frame)))
+                Poll::Ready(Some(counted.map(|()| self.upload.filter(frame))))
             }
             Some(Err(_)) => {
                 self.upload.0.fault.set(Some(Fault::Broken));

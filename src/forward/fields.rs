@@ -73,6 +73,8 @@ pub struct Plan<'a> {
     pub upgrade: Option<&'a HeaderValue>,
     /// In which version the request came.
     pub version: Version,
+    /// Whether trailer fields may follow the body.
+    pub may_trail: bool,
     /// Whether the client's `Expect` goes through.
     pub keep_expect: bool,
     /// What is left of the client's `Max-Forwards`, where it counts.
@@ -95,7 +97,7 @@ impl Plan<'_> {
         for (name, value) in incoming {
             match name.as_str() {
                 "te" => takes_trailers |= names_trailers(value),
-                "trailer" => announces_trailers = true,
+                "trailer" => announces_trailers = self.may_trail,
                 _ if self.passes(name, &named) => out.field(name, value),
                 _ => {}
             }

@@ -16,6 +16,7 @@ use crate::access::{Decision, public};
 use crate::error::Problem;
 use crate::forward::body::{ResponseBody, Upload};
 use crate::forward::fields::{self, Cookies, Plan, REQUEST_ID};
+use crate::forward::trailers::Upwards;
 use crate::forward::{ForwardError, Head, Timeouts, upgrade};
 use crate::login::logout;
 use crate::session::fields::Rendered;
@@ -35,7 +36,11 @@ impl Exchange<'_> {
             connect: settings.codescan.connect_timeout,
             response: settings.codescan.response_timeout,
         };
-        let upload = Upload::new(settings.server.max_body_size);
+        // Trailer fields follow a body only whose length is not said (RFC 9112 §7.1).
+        let may_trail = !body.is_end_stream() && body.size_hint().exact().is_none();
+        let trailers =
+            may_trail.then(|| Upwards::new(&self.head().headers, &self.snapshot.reserved));
+        let upload = Upload::new(settings.server.max_body_size, trailers);
         // Only a session's request may become a tunnel: nobody would end another's.
         let upgrades = self.record.arrival.is_upgrade && decision == Decision::AsSession;
         let host = self.host();
@@ -50,7 +55,8 @@ impl Exchange<'_> {
                 method: &self.head().method,
                 target: &target,
                 fields: |out: &mut Vec<u8>| {
-                    let plan = self.plan(decision, set, &cut, &host, upgrades);
+                    let mut plan = self.plan(decision, set, &cut, &host, upgrades);
+                    plan.may_trail = may_trail;
                     plan.write_fields(&self.head().headers, out);
                 },
                 upgrades,
@@ -101,6 +107,7 @@ impl Exchange<'_> {
             request_id: &self.record.arrival.identity.request_id,
             trace: &self.record.arrival.identity.trace,
             upgrade: if upgrades { self.head().headers.get(UPGRADE) } else { None },
+            may_trail: false,
             version: self.head().version,
             keep_expect: true,
             hops_left: None,

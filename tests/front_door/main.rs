@@ -53,6 +53,7 @@ mod slow;
 mod smuggling;
 mod streaming;
 mod tls;
+mod trailers;
 mod upgrade;
 mod websocket;
 mod websocket_http2;

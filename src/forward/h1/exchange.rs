@@ -16,6 +16,7 @@ use super::framing::{self, Framing, FramingError};
 use super::head::{self, HeadError};
 use super::upload::Sending;
 use crate::forward::body::RequestBody;
+use crate::forward::trailers;
 
 /// Informational answers before the final one (RFC 9110 §15.2).
 const MOST_INTERIM: u8 = 16;
@@ -210,6 +211,7 @@ impl Exchange {
             Piece::Data(data) => Step::Frame(Frame::data(data)),
             Piece::End(trailers) => {
                 self.reading = Reading::Ended;
+                let trailers = trailers::for_client(&trailers);
                 if trailers.is_empty() { Step::End } else { Step::Frame(Frame::trailers(trailers)) }
             }
         })
