@@ -5,19 +5,19 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::ForwardError;
-use super::h1::connection::Connection;
 use super::h1::exchange::{Exchange, ExchangeError};
-use super::pool::Place;
+use super::pool::{Lease, Place};
 use super::trailers::Upwards;
+use super::{ForwardError, Head};
 
 /// What is known of the client's body while it goes up. Shared between the body and its watcher.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ struct Progress {
     limit: Option<u64>,
     trailers: Option<Upwards>,
     seen: Cell<u64>,
-    ended_at: Cell<Option<Instant>>,
+    has_ended: Cell<bool>,
     fault: Cell<Option<Fault>>,
 }
 
@@ -45,20 +45,18 @@ impl Upload {
             limit,
             trailers,
             seen: Cell::new(0),
-            ended_at: Cell::new(None),
+            has_ended: Cell::new(false),
             fault: Cell::new(None),
         }))
     }
 
-    /// When the last byte was handed over, or the body was given up.
-    pub fn ended_at(&self) -> Option<Instant> {
-        self.0.ended_at.get()
+    /// Whether the last byte was handed over, or the body given up.
+    pub fn has_ended(&self) -> bool {
+        self.0.has_ended.get()
     }
 
     fn end(&self) {
-        if self.0.ended_at.get().is_none() {
-            self.0.ended_at.set(Some(Instant::now()));
-        }
+        self.0.has_ended.set(true);
     }
 
     /// Counts a piece; an error once the limit is passed.
@@ -163,8 +161,27 @@ pub struct Carried {
 }
 
 impl Carried {
+    pub(super) fn begin<F: Fn(&mut Vec<u8>)>(
+        lease: Lease,
+        head: &Head<'_, F>,
+        body: RequestBody,
+    ) -> Box<Self> {
+        let Lease { connection, place } = lease;
+        let method = head.method.clone();
+        let exchange = Exchange::new(connection, method, head.asks, body, |out| head.write(out));
+        Box::new(Self { exchange, place })
+    }
+
+    /// The answer that this is its head of.
+    pub(super) fn answered(mut self: Box<Self>, head: Response<()>) -> Response<ResponseBody> {
+        if self.exchange.length_left().is_none() && is_event_stream(head.headers()) {
+            self.place.streams();
+        }
+        head.map(|()| self.into_body())
+    }
+
     /// The answer's body.
-    pub(super) fn into_body(self) -> ResponseBody {
+    fn into_body(self: Box<Self>) -> ResponseBody {
         if self.exchange.uploads() {
             // The answer came first. Client and `CodeScan` may each wait for the other to read
             // before it writes on, so both directions must move on their own.
@@ -173,13 +190,13 @@ impl Carried {
             let task = tokio::task::spawn_local(self.pump(sender));
             return ResponseBody::Piped { receiver, length, _task: OnDrop(task) };
         }
-        let mut body = ResponseBody::Upstream(Some(Box::new(self)));
+        let mut body = ResponseBody::Upstream(Some(self));
         body.give_back_if_ended();
         body
     }
 
     /// Moves pieces into the channel, and the upload on while it is full.
-    async fn pump(mut self, sender: mpsc::Sender<Piece>) {
+    async fn pump(mut self: Box<Self>, sender: mpsc::Sender<Piece>) {
         loop {
             let room = tokio::select! {
                 biased;
@@ -200,11 +217,19 @@ impl Carried {
         }
     }
 
-    fn give_back(self) {
-        if let Some(connection) = self.exchange.into_connection() {
-            self.place.give_back(connection);
+    fn give_back(self: Box<Self>) {
+        let Self { exchange, place } = *self;
+        if let Some(connection) = exchange.into_connection() {
+            place.give_back(connection);
         }
     }
+}
+
+/// An answer that goes on as long as both sides like.
+fn is_event_stream(fields: &HeaderMap) -> bool {
+    let kind = fields.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 type Piece = Result<Frame<Bytes>, ExchangeError>;
@@ -232,11 +257,11 @@ pub enum ResponseBody {
 
 impl ResponseBody {
     /// After a 101: the connection to `CodeScan`.
-    pub fn take_upgraded(&mut self) -> Option<Connection> {
-        match self {
-            Self::Upstream(carried) => carried.take().map(|it| it.exchange.into_upgraded()),
-            Self::Own(_) | Self::Piped { .. } => None,
-        }
+    pub fn take_upgraded(&mut self) -> Option<Lease> {
+        let Self::Upstream(carried) = self else { return None };
+        let Carried { exchange, mut place } = *carried.take()?;
+        place.tunnels();
+        Some(Lease { connection: exchange.into_upgraded(), place })
     }
 
     /// After an answer that ended cleanly its connection can serve again.

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use http::header::{
-    CACHE_CONTROL, CONNECTION, COOKIE, MAX_FORWARDS, SET_COOKIE, TRAILER, UPGRADE, VIA,
+    CACHE_CONTROL, CONNECTION, COOKIE, EXPECT, MAX_FORWARDS, SET_COOKIE, TRAILER, UPGRADE, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::forwarded::{Forwarded, PublicFields};
 use super::sink::Sink;
@@ -78,7 +79,7 @@ pub struct Plan<'a> {
     /// Whether the client's `Expect` goes through.
     pub keep_expect: bool,
     /// What is left of the client's `Max-Forwards`, where it counts.
-    pub hops_left: Option<HeaderValue>,
+    pub hops_left: Option<u64>,
 }
 
 /// W3C Trace Context of a request.
@@ -107,8 +108,8 @@ impl Plan<'_> {
         self.write_ours(out, &VIA, via(self.version));
         self.write_ours(out, &REQUEST_ID, self.request_id);
         self.write_ours(out, &TRACEPARENT, &self.trace.traceparent);
-        if let Some(hops) = &self.hops_left {
-            out.field(&MAX_FORWARDS, hops);
+        if let Some(hops) = self.hops_left {
+            out.field(&MAX_FORWARDS, &hops.into());
         }
         match self.upgrade {
             Some(protocol) => out.upgrade(protocol),
@@ -230,6 +231,21 @@ pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
         _ => false,
     };
     only_websocket && named_in_connection(headers).contains(&UPGRADE)
+}
+
+/// Whether the client holds back the body until it is asked for (RFC 9110 §10.1.1). An HTTP/1.0
+/// one does not know how; no other expectation is defined.
+pub fn asks_to_continue(head: &Parts) -> bool {
+    let expectation = head.headers.get(EXPECT).filter(|_| head.version > Version::HTTP_10);
+    expectation.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// How many may still pass the request on, if it says so: of OPTIONS alone, as TRACE is none of
+/// ours (RFC 9110 §7.6.2).
+pub fn hops(head: &Parts) -> Option<u64> {
+    let hops = head.headers.get(MAX_FORWARDS).filter(|_| head.method == Method::OPTIONS)?;
+    let digits = hops.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits?.parse().ok()
 }
 
 /// Makes the fields of an answer of `CodeScan` those that the client gets.

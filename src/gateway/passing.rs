@@ -16,6 +16,7 @@ use crate::access::{Decision, public};
 use crate::error::Problem;
 use crate::forward::body::{ResponseBody, Upload};
 use crate::forward::fields::{self, Cookies, Plan, REQUEST_ID};
+use crate::forward::h1::exchange::Asks;
 use crate::forward::trailers::Upwards;
 use crate::forward::{ForwardError, Head, Timeouts, upgrade};
 use crate::login::logout;
@@ -31,6 +32,10 @@ impl Exchange<'_> {
         if self.record.arrival.handshake.is_some() && decision != Decision::AsSession {
             return self.ask_to_sign_in();
         }
+        let hops = fields::hops(self.head());
+        if hops == Some(0) {
+            return self.options();
+        }
         let settings = self.snapshot.settings();
         let timeouts = Timeouts {
             connect: settings.codescan.connect_timeout,
@@ -43,6 +48,7 @@ impl Exchange<'_> {
         let upload = Upload::new(settings.server.max_body_size, trailers);
         // Only a session's request may become a tunnel: nobody would end another's.
         let upgrades = self.record.arrival.is_upgrade && decision == Decision::AsSession;
+        let expects = !body.is_end_stream() && fields::asks_to_continue(self.head());
         let host = self.host();
         let target = origin_form(&self.head().uri);
         let asked = Instant::now();
@@ -57,9 +63,11 @@ impl Exchange<'_> {
                 fields: |out: &mut Vec<u8>| {
                     let mut plan = self.plan(decision, set, &cut, &host, upgrades);
                     plan.may_trail = may_trail;
+                    plan.keep_expect = expects;
+                    plan.hops_left = hops.map(|hops| hops - 1);
                     plan.write_fields(&self.head().headers, out);
                 },
-                upgrades,
+                asks: Asks { upgrades, expects },
             };
             let body = (!body.is_end_stream()).then_some(body);
             let upstream = &self.gateway.upstream;
@@ -109,7 +117,7 @@ impl Exchange<'_> {
             upgrade: if upgrades { self.head().headers.get(UPGRADE) } else { None },
             may_trail: false,
             version: self.head().version,
-            keep_expect: true,
+            keep_expect: false,
             hops_left: None,
         }
     }
@@ -192,6 +200,7 @@ impl Exchange<'_> {
         let request_id = self.record.request_id();
         let problem = match error {
             ForwardError::Unreachable(_) => Problem::upstream_unreachable(),
+            ForwardError::Overloaded(pause) => Problem::overloaded(*pause),
             ForwardError::Timeout(_) => Problem::upstream_timeout(),
             ForwardError::BodyTooLarge => {
                 let limit = self.snapshot.settings().server.max_body_size;

@@ -4,11 +4,14 @@
 //! the upload on as well. Dropped before its end, it takes the connection with it.
 
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use http_body::Frame;
+use tokio::time::{Sleep, sleep};
 
 use super::chunked::{ChunkError, Decoder, Piece};
 use super::connection::Connection;
@@ -20,6 +23,10 @@ use crate::forward::trailers;
 
 /// Informational answers before the final one (RFC 9110 §15.2).
 const MOST_INTERIM: u8 = 16;
+
+/// How long the client's body may be held back for a 100 (Continue) of `CodeScan`, which need not
+/// send one (RFC 9110 §10.1.1).
+const CONTINUE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why an exchange failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,12 +51,14 @@ pub enum ExchangeError {
 }
 
 pub struct Exchange {
-    connection: Connection,
+    connection: Box<Connection>,
     sending: Sending,
     reading: Reading,
     method: Method,
     /// The request asked for another protocol.
     upgrades: bool,
+    /// The body is held back, as `CodeScan` may not want it; not for ever.
+    held: Option<Pin<Box<Sleep>>>,
     interim: u8,
     /// The server keeps the connection open after this answer.
     kept: bool,
@@ -67,6 +76,15 @@ enum Reading {
     Ended,
 }
 
+/// What a request asks for besides its answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asks {
+    /// Another protocol.
+    pub upgrades: bool,
+    /// A 100 (Continue) before its body.
+    pub expects: bool,
+}
+
 /// What the bytes of a body that are there amount to.
 enum Step {
     Frame(Frame<Bytes>),
@@ -77,9 +95,9 @@ enum Step {
 impl Exchange {
     /// `write_head` writes the request line and all fields but those that frame the body.
     pub fn new(
-        mut connection: Connection,
+        mut connection: Box<Connection>,
         method: Method,
-        upgrades: bool,
+        asks: Asks,
         body: RequestBody,
         write_head: impl FnOnce(&mut Vec<u8>),
     ) -> Self {
@@ -91,7 +109,8 @@ impl Exchange {
             sending,
             reading: Reading::Head,
             method,
-            upgrades,
+            upgrades: asks.upgrades,
+            held: asks.expects.then(|| Box::pin(sleep(CONTINUE_WITHIN))),
             interim: 0,
             kept: false,
             has_received: false,
@@ -115,6 +134,9 @@ impl Exchange {
                     framing::say_length_once(response.headers_mut());
                     return Poll::Ready(Ok(response));
                 }
+                if let Poll::Ready(sent) = self.poll_upload(cx) {
+                    sent?;
+                }
             }
             if ready!(self.connection.poll_read_head(cx))? == 0 {
                 return Poll::Ready(Err(ExchangeError::Closed));
@@ -125,7 +147,15 @@ impl Exchange {
 
     /// Sends as much as has come and `CodeScan` takes. Ready when nothing is left to send.
     pub fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
-        let connection = &mut self.connection;
+        let connection = &mut *self.connection;
+        if let Some(held) = &mut self.held {
+            if held.as_mut().poll(cx).is_pending() {
+                // Should it fail, there is no answer either.
+                let _ = connection.outbox.poll_send(&mut connection.stream, cx);
+                return Poll::Pending;
+            }
+            self.held = None;
+        }
         let sent = self.sending.poll(&mut connection.outbox, &mut connection.stream, cx);
         sent.map_err(|_| ExchangeError::Upload)
     }
@@ -238,7 +268,7 @@ impl Exchange {
 
     /// The connection, if another exchange may follow: both sides ended cleanly, and no byte is
     /// left over.
-    pub fn into_connection(self) -> Option<Connection> {
+    pub fn into_connection(self) -> Option<Box<Connection>> {
         let is_clean = self.has_ended()
             && self.kept
             && self.sending.is_done()
@@ -247,7 +277,7 @@ impl Exchange {
     }
 
     /// After a 101: the connection, with the bytes of the new protocol that have come already.
-    pub fn into_upgraded(self) -> Connection {
+    pub fn into_upgraded(self) -> Box<Connection> {
         self.connection
     }
 
@@ -259,12 +289,18 @@ impl Exchange {
         let (version, fields) = (response.version(), response.headers());
         let framing = framing::of_response(&self.method, version, status, fields)?;
         if status.is_informational() {
+            if status == StatusCode::CONTINUE {
+                self.held = None;
+            }
             self.interim += 1;
             return if self.interim > MOST_INTERIM {
                 Err(ExchangeError::Interim)
             } else {
                 Ok(false)
             };
+        }
+        if self.held.take().is_some() {
+            self.sending = Sending::GivenUp;
         }
         self.kept = framing::is_kept(version, framing, fields);
         self.reading = match framing {
