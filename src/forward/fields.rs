@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use http::header::{
-    CACHE_CONTROL, CONNECTION, COOKIE, EXPECT, MAX_FORWARDS, SET_COOKIE, TRAILER, UPGRADE, VIA,
+    CACHE_CONTROL, CONNECTION, COOKIE, EXPECT, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
@@ -96,11 +96,12 @@ impl Plan<'_> {
         let (mut takes_trailers, mut announces_trailers) = (false, false);
         out.host(self.host);
         for (name, value) in incoming {
-            match name.as_str() {
-                "te" => takes_trailers |= names_trailers(value),
-                "trailer" => announces_trailers = self.may_trail,
-                _ if self.passes(name, &named) => out.field(name, value),
-                _ => {}
+            if self.passes(name, &named) {
+                out.field(name, value);
+            } else if *name == TE {
+                takes_trailers |= names_trailers(value);
+            } else if *name == TRAILER {
+                announces_trailers = self.may_trail;
             }
         }
         self.write_cookies(incoming, out);
@@ -214,12 +215,16 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// What `Connection` names, but for `keep-alive`: that field goes no further in any case, and the
+/// option is too frequent to make a name of it each time.
 pub(super) fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect()
 }
 
@@ -255,6 +260,24 @@ pub fn clean_response(
     keep_upgrade: bool,
 ) {
     let upgrade = keep_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
+    let (mut has_hop_by_hop, mut sets_one_of_ours) = (false, false);
+    for (name, value) in &*headers {
+        has_hop_by_hop |= is_hop_by_hop(name);
+        sets_one_of_ours |= *name == SET_COOKIE && sets_ours(value);
+    }
+    if has_hop_by_hop {
+        drop_hop_by_hop(headers);
+    }
+    if sets_one_of_ours {
+        drop_set_cookies(headers, sets_ours);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
     for name in named_in_connection(headers) {
         headers.remove(name);
     }
@@ -266,13 +289,6 @@ pub fn clean_response(
         } else {
             headers.remove(name);
         }
-    }
-    if headers.get_all(SET_COOKIE).iter().any(sets_ours) {
-        drop_set_cookies(headers, sets_ours);
-    }
-    if let Some(protocol) = upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
     }
 }
 

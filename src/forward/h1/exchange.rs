@@ -15,7 +15,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::chunked::{ChunkError, Decoder, Piece};
 use super::connection::Connection;
-use super::framing::{self, Framing, FramingError};
+use super::framing::{Framing, FramingError, Said};
 use super::head::{self, HeadError};
 use super::upload::Sending;
 use crate::forward::body::RequestBody;
@@ -130,8 +130,7 @@ impl Exchange {
         }
         loop {
             while let Some(mut response) = head::take(&mut self.connection.incoming)? {
-                if self.is_final(&response)? {
-                    framing::say_length_once(response.headers_mut());
+                if self.is_final(&mut response)? {
                     return Poll::Ready(Ok(response));
                 }
                 if let Poll::Ready(sent) = self.poll_upload(cx) {
@@ -281,13 +280,14 @@ impl Exchange {
         self.connection
     }
 
-    fn is_final(&mut self, response: &Response<()>) -> Result<bool, ExchangeError> {
+    fn is_final(&mut self, response: &mut Response<()>) -> Result<bool, ExchangeError> {
         let status = response.status();
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return if self.upgrades { Ok(true) } else { Err(ExchangeError::Switched) };
         }
-        let (version, fields) = (response.version(), response.headers());
-        let framing = framing::of_response(&self.method, version, status, fields)?;
+        let version = response.version();
+        // Checked even where there can be no body: an intermediary before us may think otherwise.
+        let said = Said::new(version, response.headers())?;
         if status.is_informational() {
             if status == StatusCode::CONTINUE {
                 self.held = None;
@@ -302,7 +302,9 @@ impl Exchange {
         if self.held.take().is_some() {
             self.sending = Sending::GivenUp;
         }
-        self.kept = framing::is_kept(version, framing, fields);
+        said.say_length_once(response.headers_mut());
+        let framing = said.framing(&self.method, status);
+        self.kept = said.is_kept(version, framing);
         self.reading = match framing {
             Framing::Empty => Reading::Ended,
             Framing::Length(length) => Reading::Length(length),
