@@ -217,10 +217,9 @@ impl Carried {
         }
     }
 
-    fn give_back(self: Box<Self>) {
-        let Self { exchange, place } = *self;
-        if let Some(connection) = exchange.into_connection() {
-            place.give_back(connection);
+    fn give_back(self) {
+        if let Some(connection) = self.exchange.into_connection() {
+            self.place.give_back(connection);
         }
     }
 }

@@ -59,8 +59,6 @@ pub enum Cookies<'a> {
 pub struct Plan<'a> {
     pub reserved: &'a Arc<Reserved>,
     pub cookies: Cookies<'a>,
-    /// HTTP/2 may bring each cookie in a field of its own; HTTP/1.1 has one (RFC 9113 §8.2.3).
-    pub joins_cookies: bool,
     /// Whether the client's own `Authorization` goes through.
     pub keep_authorization: bool,
     /// Set last.
@@ -150,7 +148,8 @@ impl Plan<'_> {
     fn write_cookies<S: Sink>(&self, incoming: &HeaderMap, out: &mut S) {
         let Cookies::Cut(cut) = self.cookies else { return };
         let mut kept = incoming.get_all(COOKIE).iter().filter_map(cut);
-        if !self.joins_cookies {
+        // It may bring each cookie in a field of its own; HTTP/1.1 has one (RFC 9113 §8.2.3).
+        if self.version != Version::HTTP_2 {
             return kept.for_each(|field| out.field(&COOKIE, &field));
         }
         let Some(first) = kept.next() else { return };

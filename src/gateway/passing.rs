@@ -101,7 +101,6 @@ impl Exchange<'_> {
         Plan {
             reserved: &self.snapshot.reserved,
             cookies: if is_clients { Cookies::Removed } else { Cookies::Cut(cut) },
-            joins_cookies: self.head().version == Version::HTTP_2,
             keep_authorization: match decision {
                 Decision::AsClientToken | Decision::AsPublicWithToken => true,
                 // Where [codescan.headers] names no Authorization it is the client's own affair.
