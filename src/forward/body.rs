@@ -8,16 +8,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::ForwardError;
-use super::h1::connection::Connection;
 use super::h1::exchange::{Exchange, ExchangeError};
 use super::pace::Pace;
-use super::pool::Place;
+use super::pool::{Lease, Place};
+use super::trailers::Upwards;
+use super::{ForwardError, Head};
 
 /// What is known of the client's body while it goes up. Shared between the body and its watcher.
 #[derive(Clone)]
@@ -25,8 +27,9 @@ pub struct Upload(Rc<Progress>);
 
 struct Progress {
     limit: Option<u64>,
+    trailers: Option<Upwards>,
     seen: Cell<u64>,
-    ended_at: Cell<Option<Instant>>,
+    has_ended: Cell<bool>,
     stuck_since: Cell<Option<Instant>>,
     fault: Cell<Option<Fault>>,
 }
@@ -39,20 +42,22 @@ enum Fault {
 }
 
 impl Upload {
-    /// For a body of at most `limit` bytes.
-    pub fn new(limit: Option<u64>) -> Self {
+    /// For a body of at most `limit` bytes. What follows it is dropped but for what `trailers`
+    /// lets pass.
+    pub fn new(limit: Option<u64>, trailers: Option<Upwards>) -> Self {
         Self(Rc::new(Progress {
             limit,
+            trailers,
             seen: Cell::new(0),
-            ended_at: Cell::new(None),
+            has_ended: Cell::new(false),
             stuck_since: Cell::new(None),
             fault: Cell::new(None),
         }))
     }
 
-    /// When the last byte was handed over, or the body was given up.
-    pub fn ended_at(&self) -> Option<Instant> {
-        self.0.ended_at.get()
+    /// Whether the last byte was handed over, or the body given up.
+    pub fn has_ended(&self) -> bool {
+        self.0.has_ended.get()
     }
 
     /// Since when `CodeScan` has taken nothing of what waits for it.
@@ -61,9 +66,7 @@ impl Upload {
     }
 
     fn end(&self) {
-        if self.0.ended_at.get().is_none() {
-            self.0.ended_at.set(Some(Instant::now()));
-        }
+        self.0.has_ended.set(true);
     }
 
     /// Counts a piece; an error once the limit is passed.
@@ -74,6 +77,17 @@ impl Upload {
             return Err(BodyError);
         }
         Ok(())
+    }
+
+    /// What of a piece goes on to `CodeScan`: data as it is.
+    fn filter(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        frame.into_trailers().map_or_else(
+            |data| data,
+            |trailers| {
+                let filter = self.0.trailers.as_ref();
+                Frame::trailers(filter.map(|it| it.filter(&trailers)).unwrap_or_default())
+            },
+        )
     }
 
     /// Whose fault a failed exchange was: the client's body, if that failed first.
@@ -141,7 +155,7 @@ impl Body for RequestBody {
                 if self.is_end_stream() {
                     self.upload.end();
                 }
-                Poll::Ready(Some(counted.map(|()| frame)))
+                Poll::Ready(Some(counted.map(|()| self.upload.filter(frame))))
             }
             Some(Err(_)) => self.broken(Fault::Broken),
             None => {
@@ -173,8 +187,27 @@ pub struct Carried {
 }
 
 impl Carried {
+    pub(super) fn begin<F: Fn(&mut Vec<u8>)>(
+        lease: Lease,
+        head: &Head<'_, F>,
+        body: RequestBody,
+    ) -> Box<Self> {
+        let Lease { connection, place } = lease;
+        let method = head.method.clone();
+        let exchange = Exchange::new(connection, method, head.asks, body, |out| head.write(out));
+        Box::new(Self { exchange, place })
+    }
+
+    /// The answer that this is its head of.
+    pub(super) fn answered(mut self: Box<Self>, head: Response<()>) -> Response<ResponseBody> {
+        if self.exchange.length_left().is_none() && is_event_stream(head.headers()) {
+            self.place.streams();
+        }
+        head.map(|()| self.into_body())
+    }
+
     /// The answer's body.
-    pub(super) fn into_body(self) -> ResponseBody {
+    fn into_body(self: Box<Self>) -> ResponseBody {
         if self.exchange.uploads() {
             // The answer came first. Client and `CodeScan` may each wait for the other to read
             // before it writes on, so both directions must move on their own.
@@ -183,13 +216,13 @@ impl Carried {
             let task = tokio::task::spawn_local(self.pump(sender));
             return ResponseBody::Piped { receiver, length, _task: OnDrop(task) };
         }
-        let mut body = ResponseBody::Upstream(Some(Box::new(self)));
+        let mut body = ResponseBody::Upstream(Some(self));
         body.give_back_if_ended();
         body
     }
 
     /// Moves pieces into the channel, and the upload on while it is full.
-    async fn pump(mut self, sender: mpsc::Sender<Piece>) {
+    async fn pump(mut self: Box<Self>, sender: mpsc::Sender<Piece>) {
         loop {
             let room = tokio::select! {
                 biased;
@@ -217,6 +250,13 @@ impl Carried {
     }
 }
 
+/// An answer that goes on as long as both sides like.
+fn is_event_stream(fields: &HeaderMap) -> bool {
+    let kind = fields.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
 type Piece = Result<Frame<Bytes>, ExchangeError>;
 
 /// Ends a task with whom it works for.
@@ -242,11 +282,11 @@ pub enum ResponseBody {
 
 impl ResponseBody {
     /// After a 101: the connection to `CodeScan`.
-    pub fn take_upgraded(&mut self) -> Option<Connection> {
-        match self {
-            Self::Upstream(carried) => carried.take().map(|it| it.exchange.into_upgraded()),
-            Self::Own(_) | Self::Piped { .. } => None,
-        }
+    pub fn take_upgraded(&mut self) -> Option<Lease> {
+        let Self::Upstream(carried) = self else { return None };
+        let Carried { exchange, mut place } = *carried.take()?;
+        place.tunnels();
+        Some(Lease { connection: exchange.into_upgraded(), place })
     }
 
     /// After an answer that ended cleanly its connection can serve again.
@@ -323,7 +363,7 @@ mod tests {
         let service = service_fn(move |request: Request<Incoming>| {
             let noted = Rc::clone(&noted);
             async move {
-                let upload = Upload::new(None);
+                let upload = Upload::new(None, None);
                 let body = RequestBody::new(Some(request.into_body()), upload.clone());
                 let read = body.collect().await.map(|body| body.to_bytes().len());
                 let said = |_| match upload.fault(&ExchangeError::Upload) {

@@ -1,11 +1,15 @@
-//! One worker's keep-alive connections to `CodeScan`.
+//! One worker's keep-alive connections to `CodeScan`, within the [`Bound`] of the whole program.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connect::{self, ConnectError, Target};
+use tokio::time::timeout;
+
+use super::ForwardError;
+use super::bound::{Bound, Grant, Lender, Permit, Ticket};
+use super::connect::{self, Target};
 use super::h1::connection::Connection;
 use crate::telemetry::worker_metrics::{Held, WorkerMetrics};
 
@@ -16,21 +20,33 @@ const IDLE_FOR: Duration = Duration::from_secs(15);
 /// Idle connections that a worker keeps.
 const IDLE_AT_MOST: usize = 256;
 
+/// Who waited for a connection in vain is told to come back after this.
+const COME_BACK_AFTER: Duration = Duration::from_secs(5);
+
 pub struct Pool {
     idle: RefCell<Vec<Idle>>,
+    /// Kept for the one of this worker with this number, who waits for it.
+    handed: RefCell<Vec<(u64, Idle)>>,
+    bound: Arc<Bound>,
+    /// Its number there.
+    worker: usize,
+    lender: Arc<Lender>,
+    /// As of the last tick.
+    now: Cell<Instant>,
     metrics: Arc<WorkerMetrics>,
 }
 
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     target: Arc<Target>,
     since: Instant,
-    _counted: Held,
+    permit: Permit,
+    counted: Held,
 }
 
 /// A connection in use.
 pub struct Lease {
-    pub connection: Connection,
+    pub connection: Box<Connection>,
     pub place: Place,
 }
 
@@ -39,71 +55,219 @@ pub struct Lease {
 pub struct Place {
     target: Arc<Target>,
     pool: Rc<Pool>,
-    _counted: Held,
+    permit: Permit,
+    counted: Held,
 }
 
 impl Place {
     /// For a connection whose exchange ended cleanly on both sides.
-    pub fn give_back(self, connection: Connection) {
-        let mut idle = self.pool.idle.borrow_mut();
-        if idle.len() < IDLE_AT_MOST {
-            idle.push(Idle {
-                connection,
-                target: self.target,
-                since: Instant::now(),
-                _counted: self.pool.metrics.hold(|worker| &worker.upstream_idle),
-            });
-        }
+    pub fn give_back(self, connection: Box<Connection>) {
+        let Self { target, pool, permit, mut counted } = self;
+        counted.becomes(|worker| &worker.upstream_idle);
+        let since = pool.now.get();
+        pool.keep(Idle { connection, target, since, permit, counted });
+    }
+
+    /// The answer is an event stream, whose end nobody knows.
+    pub fn streams(&mut self) {
+        self.counted.becomes(|worker| &worker.upstream_streaming);
+    }
+
+    /// The connection has gone on as another protocol.
+    pub fn tunnels(&mut self) {
+        self.counted.becomes(|worker| &worker.upstream_tunnel);
     }
 }
 
 impl Pool {
-    pub fn new(metrics: Arc<WorkerMetrics>) -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), metrics })
+    /// Must be called on the runtime of its worker.
+    pub fn new(metrics: Arc<WorkerMetrics>, bound: Arc<Bound>) -> Rc<Self> {
+        let (worker, lender) = bound.enter();
+        let pool = Rc::new(Self {
+            idle: RefCell::default(),
+            handed: RefCell::default(),
+            bound,
+            worker,
+            lender,
+            now: Cell::new(Instant::now()),
+            metrics,
+        });
+        tokio::task::spawn_local(lend(Rc::clone(&pool)));
+        pool
     }
 
     /// An idle connection to the same target that is still open, the youngest first.
     pub(super) fn reuse(self: &Rc<Self>, target: &Arc<Target>) -> Option<Lease> {
         loop {
-            let mut idle = self.idle.borrow_mut().pop()?;
-            let is_fresh = idle.since.elapsed() <= IDLE_FOR;
-            if is_fresh && Arc::ptr_eq(&idle.target, target) && idle.connection.is_quiet() {
-                return Some(self.lease(idle.connection, target));
+            let (idle, left) = {
+                let mut all = self.idle.borrow_mut();
+                (all.pop()?, all.len())
+            };
+            self.lender.has(left);
+            if let Ok(lease) = self.wake(idle, target) {
+                return Some(lease);
             }
         }
     }
 
+    /// A connection of the program's bound: opened, or one that somebody else has done with. Who
+    /// has waited for `limit` in vain gets [`ForwardError::Overloaded`]. May be dropped at any
+    /// time.
     pub(super) async fn connect(
         self: &Rc<Self>,
         target: &Arc<Target>,
         limit: Duration,
-    ) -> Result<Lease, ConnectError> {
-        match connect::connect(target, limit).await {
-            Ok(stream) => Ok(self.lease(Connection::new(stream), target)),
+    ) -> Result<Lease, ForwardError> {
+        let permit = match self.bound.acquire(self.worker) {
+            Ok(permit) => permit,
+            Err(ticket) => match self.wait(ticket, limit).await? {
+                Waited::Permit(permit) => permit,
+                Waited::Handed(idle) => match self.wake(idle, target) {
+                    Ok(lease) => return Ok(lease),
+                    Err(permit) => permit,
+                },
+            },
+        };
+        let counted = self.metrics.hold(|worker| &worker.upstream_active);
+        match connect::connect(target, true, limit).await {
+            Ok((stream, _)) => {
+                let place =
+                    Place { target: Arc::clone(target), pool: Rc::clone(self), permit, counted };
+                Ok(Lease { connection: Box::new(Connection::new(stream)), place })
+            }
             Err(error) => {
                 self.metrics.upstream_connect_failed();
-                Err(error)
+                Err(error.into())
             }
         }
     }
 
     /// Closes what has been idle too long or was closed by the other side, and lets the rest go
-    /// without its buffers.
-    pub(super) fn sweep(&self, now: Instant) {
-        self.idle.borrow_mut().retain_mut(|idle| {
-            let is_fresh = now.saturating_duration_since(idle.since) <= IDLE_FOR;
-            let stays = is_fresh && idle.connection.is_quiet();
+    /// without its buffers. Called from the worker's tick.
+    pub(super) fn sweep(&self, now: Instant, max_connections: usize) {
+        self.now.set(now);
+        self.bound.limit_to(max_connections);
+        let mut idle = self.idle.borrow_mut();
+        idle.retain_mut(|idle| {
+            let stays = idle.is_fresh(now) && idle.connection.is_quiet();
             idle.connection.rest();
             stays
         });
+        self.lender.has(idle.len());
     }
 
-    fn lease(self: &Rc<Self>, connection: Connection, target: &Arc<Target>) -> Lease {
-        let place = Place {
-            target: Arc::clone(target),
-            pool: Rc::clone(self),
-            _counted: self.metrics.hold(|worker| &worker.upstream_active),
+    async fn wait(&self, ticket: Ticket, limit: Duration) -> Result<Waited, ForwardError> {
+        let mut waiting = Waiting { ticket, pool: self };
+        match timeout(limit, &mut waiting.ticket.granted).await {
+            Ok(Ok(Grant::Permit(permit))) => Ok(Waited::Permit(permit)),
+            Ok(Ok(Grant::Handed)) => waiting.take().map(Waited::Handed).ok_or(OVERLOADED),
+            Ok(Err(_)) | Err(_) => Err(OVERLOADED),
+        }
+    }
+
+    /// Makes use of an idle connection, or of its permit alone.
+    fn wake(self: &Rc<Self>, mut idle: Idle, target: &Arc<Target>) -> Result<Lease, Permit> {
+        let is_right = Arc::ptr_eq(&idle.target, target);
+        if !(is_right && idle.is_fresh(self.now.get()) && idle.connection.is_quiet()) {
+            return Err(idle.permit);
+        }
+        let Idle { connection, target, permit, mut counted, .. } = idle;
+        counted.becomes(|worker| &worker.upstream_active);
+        let place = Place { target, pool: Rc::clone(self), permit, counted };
+        Ok(Lease { connection, place })
+    }
+
+    /// Keeps a connection, unless somebody waits for it.
+    fn keep(&self, idle: Idle) {
+        let Some(idle) = self.hand(idle) else { return };
+        let length = {
+            let mut all = self.idle.borrow_mut();
+            if all.len() >= IDLE_AT_MOST {
+                return;
+            }
+            all.push(idle);
+            all.len()
         };
-        Lease { connection, place }
+        self.lender.has(length);
+        // Who began to wait before this was said has not seen it.
+        if self.bound.is_waited_for() {
+            self.lend();
+        }
+    }
+
+    /// Gives a connection to who waits longest: as it is to one of this worker, and else the
+    /// right to open another. Returns it if nobody waits.
+    fn hand(&self, mut idle: Idle) -> Option<Idle> {
+        while self.bound.is_waited_for() {
+            let waiter = self.bound.next_of(self.worker)?;
+            let number = waiter.number;
+            self.handed.borrow_mut().push((number, idle));
+            if waiter.hand() {
+                return None;
+            }
+            idle = self.take_handed(number)?;
+        }
+        Some(idle)
+    }
+
+    fn take_handed(&self, number: u64) -> Option<Idle> {
+        let mut handed = self.handed.borrow_mut();
+        let at = handed.iter().position(|(of, _)| *of == number)?;
+        Some(handed.swap_remove(at).1)
+    }
+
+    /// Closes idle connections, the longest idle first, as long as somebody waits.
+    fn lend(&self) {
+        while self.bound.is_waited_for() {
+            let mut all = self.idle.borrow_mut();
+            if all.is_empty() {
+                return;
+            }
+            let oldest = all.remove(0);
+            self.lender.has(all.len());
+            drop(all);
+            drop(oldest);
+        }
+    }
+}
+
+const OVERLOADED: ForwardError = ForwardError::Overloaded(COME_BACK_AFTER);
+
+impl Idle {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) <= IDLE_FOR
+    }
+}
+
+/// What was waited for.
+enum Waited {
+    Permit(Permit),
+    Handed(Idle),
+}
+
+/// One who waits. Dropped, what was kept for it goes to the next.
+struct Waiting<'p> {
+    ticket: Ticket,
+    pool: &'p Pool,
+}
+
+impl Waiting<'_> {
+    fn take(&self) -> Option<Idle> {
+        self.pool.take_handed(self.ticket.number)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(idle) = self.take() {
+            self.pool.keep(idle);
+        }
+    }
+}
+
+async fn lend(pool: Rc<Pool>) {
+    loop {
+        pool.lender.wanted().await;
+        pool.lend();
     }
 }

@@ -23,7 +23,8 @@ pub async fn ask(
     prefix: &str,
     connect_timeout: Duration,
 ) -> Result<(), Down> {
-    let stream = connect::connect(target, connect_timeout).await.map_err(|error| match error {
+    let connected = connect::connect(target, true, connect_timeout).await;
+    let (stream, _) = connected.map_err(|error| match error {
         ConnectError::Io(_) | ConnectError::Name | ConnectError::Http(_) => "no connection",
         ConnectError::Timeout(_) => "no connection in time",
     })?;
