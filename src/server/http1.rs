@@ -1,5 +1,6 @@
 //! A connection of HTTP/1.1 or HTTP/1.0 (RFC 9112).
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,8 +11,10 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
+use tokio::io::AsyncWriteExt;
 
 use super::connection::{Served, Watched, Wish};
 use super::peer::Peer;
@@ -23,8 +26,12 @@ use super::worker::{Application, Registered};
 pub(super) async fn serve<A: Application>(place: &Registered<A>, stream: Rewound, peer: Peer) {
     let (this, activity) = (&place.worker, &place.activity);
     let verdicts = Arc::new(Verdicts::default());
+    let refused = RefCell::new(None);
     let service = service_fn(|mut request: Request<Incoming>| {
         activity.serves(!request.body().is_end_stream());
+        if let Some(upgrade) = request.extensions().get::<OnUpgrade>() {
+            refused.replace(Some(upgrade.clone()));
+        }
         if let Err(fault) = verdicts.take() {
             request.extensions_mut().insert(fault);
         }
@@ -44,12 +51,24 @@ pub(super) async fn serve<A: Application>(place: &Registered<A>, stream: Rewound
     loop {
         tokio::select! {
             // What a client did wrong on the wire is no news.
-            _ = connection.as_mut() => return,
+            _ = connection.as_mut() => break,
             wish = activity.wished() => match wish {
                 Wish::Finish => connection.as_mut().graceful_shutdown(),
                 Wish::Close => return,
             },
         }
+    }
+    if let Some(upgrade) = refused.take().filter(|_| !verdicts.are_over()) {
+        shut_down(upgrade).await;
+    }
+}
+
+/// Once a request has asked to upgrade, and was not let, hyper gives the connection away at its
+/// end instead of closing it as TLS and a client in the middle of an upload need it.
+async fn shut_down(upgrade: OnUpgrade) {
+    if let Ok(connection) = upgrade.await {
+        // It may be gone already.
+        let _ = TokioIo::new(connection).shutdown().await;
     }
 }
 
