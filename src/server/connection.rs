@@ -36,6 +36,8 @@ pub struct Activity {
     uploads: AtomicBool,
     /// Milliseconds from `opened` to when it began to linger.
     lingers_from: AtomicU64,
+    /// Nothing but its socket is kept.
+    parked: AtomicBool,
     wish: AtomicU8,
     wished: Notify,
     /// Its stream was dropped.
@@ -64,6 +66,9 @@ const LINGER_AT_MOST: Duration = Duration::from_secs(10);
 /// How long an HTTP/2 connection that is told to go away may take to.
 const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long an HTTP/1.1 connection idles before it is parked.
+const PARKED_AFTER: Duration = Duration::from_millis(500);
+
 /// Bytes thrown away at a time.
 const SCRATCH: usize = 16 * 1024;
 
@@ -74,6 +79,8 @@ pub enum Wish {
     Finish,
     /// End now.
     Close,
+    /// Let go of everything but the socket until the next bytes come.
+    Park,
 }
 
 impl Activity {
@@ -85,6 +92,7 @@ impl Activity {
             since: AtomicU64::new(0),
             uploads: AtomicBool::new(false),
             lingers_from: AtomicU64::new(0),
+            parked: AtomicBool::new(false),
             wish: AtomicU8::new(0),
             wished: Notify::new(),
             gone: Notify::new(),
@@ -158,6 +166,26 @@ impl Activity {
             .then(|| self.opened + Duration::from_millis(self.since.load(Ordering::Relaxed)))
     }
 
+    /// HTTP/1.1: whether it has idled for a while and may be parked. Not after a request with a
+    /// body: some of that may still be on its way.
+    pub fn may_park(&self, now: Instant) -> bool {
+        self.phase.load(Ordering::Relaxed) == IDLES
+            && !self.uploads.load(Ordering::Relaxed)
+            && !self.parked.load(Ordering::Relaxed)
+            && !self.is_asked()
+            && self.age_of(&self.since, now) >= PARKED_AFTER
+    }
+
+    /// It is parked from now on, or no longer.
+    pub fn parks(&self, parked: bool) {
+        self.parked.store(parked, Ordering::Relaxed);
+    }
+
+    /// Some of the next head is there already.
+    pub fn reads_head(&self) {
+        self.enter(READS_HEAD);
+    }
+
     pub fn ask(&self, wish: Wish) {
         self.wish.store(wish as u8 + 1, Ordering::Relaxed);
         self.wished.notify_one();
@@ -172,14 +200,19 @@ impl Activity {
     pub async fn wished(&self) -> Wish {
         loop {
             self.wished.notified().await;
-            if self.wish.load(Ordering::Relaxed) == Wish::Close as u8 + 1 {
+            let (wish, phase) =
+                (self.wish.load(Ordering::Relaxed), self.phase.load(Ordering::Relaxed));
+            if wish == Wish::Close as u8 + 1 {
                 return Wish::Close;
             }
-            if self.phase.load(Ordering::Relaxed) != READS_HEAD {
+            if wish == Wish::Finish as u8 + 1 && phase != READS_HEAD {
                 return Wish::Finish;
             }
             // hyper would close it at once, and the request would be lost: asked again later.
             self.wish.store(0, Ordering::Relaxed);
+            if wish == Wish::Park as u8 + 1 && phase == IDLES {
+                return Wish::Park;
+            }
         }
     }
 
@@ -200,6 +233,13 @@ pub struct Watched {
 impl Watched {
     pub fn new(stream: Rewound, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
+    }
+}
+
+impl Watched {
+    /// Resolves when bytes, or the end, can be read.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
     }
 }
 

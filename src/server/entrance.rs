@@ -66,7 +66,8 @@ pub(super) async fn serve<A: Application>(place: Registered<A>, stream: ClientSt
     let _open = worker.metrics.hold(|worker| &worker.connections);
     let entrance = worker.application.entrance(peer);
     let entered = tokio::select! {
-        entered = enter(entrance, stream, peer) => entered,
+        // Boxed, as is all that a connection needs only for a while: its task stays as long as it.
+        entered = Box::pin(enter(entrance, stream, peer)) => entered,
         // It has asked for nothing yet.
         _ = place.activity.wished() => return,
     };
@@ -77,7 +78,7 @@ pub(super) async fn serve<A: Application>(place: Registered<A>, stream: ClientSt
             place.activity.gone().await;
         }
         Ok(Entered { stream, peer, protocol: Protocol::Http2 }) => {
-            http2::serve(&place, stream, peer).await;
+            Box::pin(http2::serve(&place, stream, peer)).await;
         }
         Err(error) => tracing::debug!(peer = ?peer.address(), "a connection was closed: {error}"),
     }

@@ -22,10 +22,49 @@ use super::raw_head::{Followed, Verdicts};
 use super::stream::Rewound;
 use super::worker::{Application, Registered};
 
+type Stream = Followed<Watched>;
+
 /// Serves a connection to its end, or until it has become a tunnel.
+///
+/// One that idles is parked: hyper's state and buffers take twenty times what a socket does. What
+/// waits is then only this, and the rest is made anew when the next bytes come.
 pub(super) async fn serve<A: Application>(place: &Registered<A>, stream: Rewound, peer: Peer) {
-    let (this, activity) = (&place.worker, &place.activity);
+    let activity = &place.activity;
     let verdicts = Arc::new(Verdicts::default());
+    let mut stream =
+        Followed::new(Watched::new(stream, Arc::clone(activity)), Arc::clone(&verdicts));
+    while let Some(idle) = Box::pin(converse(place, stream, peer, &verdicts)).await {
+        stream = idle;
+        if stream.has_unread() {
+            activity.reads_head();
+            continue;
+        }
+        activity.parks(true);
+        tokio::select! {
+            biased;
+            // An error, too, is found when it is read.
+            _ = stream.get_ref().readable() => {}
+            wish = activity.wished() => match wish {
+                Wish::Park => {}
+                Wish::Finish => {
+                    let _ = stream.shutdown().await;
+                    return;
+                }
+                Wish::Close => return,
+            }
+        }
+        activity.parks(false);
+    }
+}
+
+/// Serves requests until the connection ends, or shall be parked: then it is what is left.
+async fn converse<A: Application>(
+    place: &Registered<A>,
+    stream: Stream,
+    peer: Peer,
+    verdicts: &Verdicts,
+) -> Option<Stream> {
+    let (this, activity) = (&place.worker, &place.activity);
     let refused = RefCell::new(None);
     let service = service_fn(|mut request: Request<Incoming>| {
         activity.serves(!request.body().is_end_stream());
@@ -35,32 +74,38 @@ pub(super) async fn serve<A: Application>(place: &Registered<A>, stream: Rewound
         if let Err(fault) = verdicts.take() {
             request.extensions_mut().insert(fault);
         }
-        Serving { answer: this.application.answer(request, peer), place, verdicts: &verdicts }
+        Serving { answer: this.application.answer(request, peer), place, verdicts }
     });
-    let watched = Watched::new(stream, Arc::clone(activity));
-    let io = TokioIo::new(Followed::new(watched, Arc::clone(&verdicts)));
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         // At most 100 fields, as is the parser's default: to allow more costs each request two
         // allocations of several KiB.
         .max_buf_size(this.application.head_buffer())
         // The tick sees to it.
         .header_read_timeout(None)
-        .serve_connection(io, service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    tokio::pin!(connection);
     loop {
-        tokio::select! {
+        let wish = tokio::select! {
             // What a client did wrong on the wire is no news.
-            _ = connection.as_mut() => break,
-            wish = activity.wished() => match wish {
-                Wish::Finish => connection.as_mut().graceful_shutdown(),
-                Wish::Close => return,
-            },
+            _ = &mut connection => {
+                if let Some(upgrade) = refused.take().filter(|_| !verdicts.are_over()) {
+                    shut_down(upgrade).await;
+                }
+                return None;
+            }
+            wish = activity.wished() => wish,
+        };
+        match wish {
+            Wish::Finish => Pin::new(&mut connection).graceful_shutdown(),
+            Wish::Close => return None,
+            Wish::Park => break,
         }
     }
-    if let Some(upgrade) = refused.take().filter(|_| !verdicts.are_over()) {
-        shut_down(upgrade).await;
-    }
+    // Its answer is written and it reads a head: it has nothing but what it has read of that.
+    let parts = connection.into_parts()?;
+    let mut stream = parts.io.into_inner();
+    stream.put_back(parts.read_buf);
+    Some(stream)
 }
 
 /// Once a request has asked to upgrade, and was not let, hyper gives the connection away at its

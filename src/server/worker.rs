@@ -168,6 +168,9 @@ impl<A: Application> Worker<A> {
                 activity.ask(Wish::Close);
             } else if drains && !activity.is_asked() {
                 activity.ask(Wish::Finish);
+            } else if activity.may_park(now) {
+                self.metrics.connection_parked();
+                activity.ask(Wish::Park);
             }
             longest_idle = earlier(longest_idle, activity.idle_since());
         }

@@ -43,6 +43,7 @@ mod negotiation;
 mod odd_answers;
 mod open_redirect;
 mod outages;
+mod parking;
 mod people;
 mod pooling;
 mod proxy_protocol;
