@@ -1,5 +1,6 @@
 //! A connection of HTTP/1.1 or HTTP/1.0 (RFC 9112).
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::io::AsyncWriteExt;
 
-use super::connection::{Served, Watched, Wish};
+use super::connection::{Activity, Served, Watched, Wish};
 use super::peer::Peer;
 use super::raw_head::Followed;
 use super::stream::Rewound;
@@ -64,8 +66,12 @@ async fn converse<A: Application>(
     peer: Peer,
 ) -> Option<Stream> {
     let (this, activity) = (&place.worker, &place.activity);
+    let refused = RefCell::new(None);
     let service = service_fn(|mut request: Request<Incoming>| {
         activity.serves(!request.body().is_end_stream());
+        if let Some(upgrade) = request.extensions().get::<OnUpgrade>() {
+            refused.replace(Some(upgrade.clone()));
+        }
         if let Err(fault) = activity.verdicts.take() {
             request.extensions_mut().insert(fault);
         }
@@ -82,7 +88,13 @@ async fn converse<A: Application>(
     loop {
         let wish = tokio::select! {
             // What a client did wrong on the wire is no news.
-            _ = &mut connection => return None,
+            _ = &mut connection => {
+                let refused = refused.take().filter(|_| !activity.verdicts.are_over());
+                if let Some(upgrade) = refused {
+                    Box::pin(shut_down(upgrade, activity)).await;
+                }
+                return None;
+            }
             wish = activity.wished() => wish,
         };
         match wish {
@@ -96,6 +108,19 @@ async fn converse<A: Application>(
     let mut stream = parts.io.into_inner();
     stream.put_back(parts.read_buf);
     Some(stream)
+}
+
+/// Once a request has asked to upgrade, and was not let, hyper gives the connection away at its
+/// end instead of closing it as TLS and a client in the middle of an upload need it.
+async fn shut_down(upgrade: OnUpgrade, activity: &Activity) {
+    let Ok(connection) = upgrade.await else { return };
+    let mut connection = TokioIo::new(connection);
+    let cut = async { while activity.wished().await != Wish::Close {} };
+    tokio::select! {
+        // It may be gone already.
+        _ = connection.shutdown() => {}
+        () = cut => {}
+    }
 }
 
 pin_project! {

@@ -84,6 +84,11 @@ impl Verdicts {
         self.tunnels.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the connection carries another protocol.
+    pub fn are_over(&self) -> bool {
+        self.tunnels.load(Ordering::Relaxed)
+    }
+
     fn add_sound(&self) {
         self.sound.store(self.sound.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
