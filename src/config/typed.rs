@@ -120,6 +120,7 @@ fn codescan(read: &mut Reader) -> Option<Codescan> {
         response_timeout: read.one("codescan.response_timeout", timeout),
         session_cookies: read.many("codescan.session_cookies", foreign_cookie_name),
         preserve_host: read.one("codescan.preserve_host", switch),
+        http2: read.one("codescan.http2", switch),
         headers: headers::read(read),
     })
 }

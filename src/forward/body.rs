@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::ForwardError;
 use super::h1::connection::Connection;
 use super::h1::exchange::{Exchange, ExchangeError};
+use super::h2;
 use super::pool::Place;
 
 /// What is known of the client's body while it goes up. Shared between the body and its watcher.
@@ -141,19 +142,21 @@ impl Drop for RequestBody {
     }
 }
 
-/// An exchange whose answer's head has been read, and where its connection belongs.
-pub struct Carried {
-    pub exchange: Exchange,
-    pub place: Place,
+/// An exchange whose answer's head has been read.
+pub enum Carried {
+    /// On a connection of its own, and where that belongs.
+    Own(Exchange, Place),
+    /// On a stream of a shared one.
+    Stream(h2::exchange::Exchange),
 }
 
 impl Carried {
     /// The answer's body.
     pub(super) fn into_body(self) -> ResponseBody {
-        if self.exchange.uploads() {
+        if self.uploads() {
             // The answer came first. Client and `CodeScan` may each wait for the other to read
             // before it writes on, so both directions must move on their own.
-            let length = self.exchange.length_left();
+            let length = self.length_left();
             let (sender, receiver) = mpsc::channel(1);
             let task = tokio::task::spawn_local(self.pump(sender));
             return ResponseBody::Piped { receiver, length, _task: OnDrop(task) };
@@ -163,18 +166,52 @@ impl Carried {
         body
     }
 
+    fn uploads(&self) -> bool {
+        match self {
+            Self::Own(exchange, _) => exchange.uploads(),
+            Self::Stream(exchange) => exchange.uploads(),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        match self {
+            Self::Own(exchange, _) => exchange.has_ended(),
+            Self::Stream(exchange) => exchange.has_ended(),
+        }
+    }
+
+    fn length_left(&self) -> Option<u64> {
+        match self {
+            Self::Own(exchange, _) => exchange.length_left(),
+            Self::Stream(exchange) => exchange.length_left(),
+        }
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+        match self {
+            Self::Own(exchange, _) => exchange.poll_upload(cx),
+            Self::Stream(exchange) => exchange.poll_upload(cx),
+        }
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        match self {
+            Self::Own(exchange, _) => exchange.poll_body(cx),
+            Self::Stream(exchange) => exchange.poll_body(cx),
+        }
+    }
+
     /// Moves pieces into the channel, and the upload on while it is full.
     async fn pump(mut self, sender: mpsc::Sender<Piece>) {
         loop {
             let room = tokio::select! {
                 biased;
                 room = sender.reserve() => room,
-                _ = poll_fn(|cx| self.exchange.poll_upload(cx)), if self.exchange.uploads() => {
+                _ = poll_fn(|cx| self.poll_upload(cx)), if self.uploads() => {
                     continue;
                 }
             };
-            let (Ok(room), Some(piece)) = (room, poll_fn(|cx| self.exchange.poll_body(cx)).await)
-            else {
+            let (Ok(room), Some(piece)) = (room, poll_fn(|cx| self.poll_body(cx)).await) else {
                 return self.give_back();
             };
             let is_broken = piece.is_err();
@@ -185,9 +222,19 @@ impl Carried {
         }
     }
 
+    /// A stream is over when it is dropped; its connection stays.
     fn give_back(self) {
-        if let Some(connection) = self.exchange.into_connection() {
-            self.place.give_back(connection);
+        if let Self::Own(exchange, place) = self
+            && let Some(connection) = exchange.into_connection()
+        {
+            place.give_back(connection);
+        }
+    }
+
+    fn into_upgraded(self) -> Option<Connection> {
+        match self {
+            Self::Own(exchange, _) => Some(exchange.into_upgraded()),
+            Self::Stream(_) => None,
         }
     }
 }
@@ -219,7 +266,7 @@ impl ResponseBody {
     /// After a 101: the connection to `CodeScan`.
     pub fn take_upgraded(&mut self) -> Option<Connection> {
         match self {
-            Self::Upstream(carried) => carried.take().map(|it| it.exchange.into_upgraded()),
+            Self::Upstream(carried) => carried.take().and_then(|it| it.into_upgraded()),
             Self::Own(_) | Self::Piped { .. } => None,
         }
     }
@@ -227,7 +274,7 @@ impl ResponseBody {
     /// After an answer that ended cleanly its connection can serve again.
     fn give_back_if_ended(&mut self) {
         if let Self::Upstream(carried) = self
-            && let Some(ended) = carried.take_if(|it| it.exchange.has_ended())
+            && let Some(ended) = carried.take_if(|it| it.has_ended())
         {
             ended.give_back();
         }
@@ -248,7 +295,7 @@ impl Body for ResponseBody {
         let piece = match &mut *self {
             Self::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Self::Upstream(None) => None,
-            Self::Upstream(Some(carried)) => ready!(carried.exchange.poll_body(cx)),
+            Self::Upstream(Some(carried)) => ready!(carried.poll_body(cx)),
             Self::Piped { receiver, .. } => ready!(receiver.poll_recv(cx)),
         };
         if !matches!(piece, Some(Err(_))) {
@@ -269,7 +316,7 @@ impl Body for ResponseBody {
         let length = match self {
             Self::Own(bytes) => Some(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Upstream(None) => Some(0),
-            Self::Upstream(Some(carried)) => carried.exchange.length_left(),
+            Self::Upstream(Some(carried)) => carried.length_left(),
             Self::Piped { length, .. } => *length,
         };
         length.map_or_else(SizeHint::default, SizeHint::with_exact)

@@ -46,14 +46,12 @@ impl Exchange<'_> {
             let set = rendered.as_ref().map_or(&[][..], |rendered| &rendered.fields);
             let cookies = &self.snapshot.site.cookies;
             let cut = |field: &HeaderValue| cookies.cut_out(field);
+            let plan = self.plan(decision, set, &cut, &host, upgrades);
             let head = Head {
                 method: &self.head().method,
                 target: &target,
-                fields: |out: &mut Vec<u8>| {
-                    let plan = self.plan(decision, set, &cut, &host, upgrades);
-                    plan.write_fields(&self.head().headers, out);
-                },
-                upgrades,
+                fields: &self.head().headers,
+                plan: &plan,
             };
             let body = (!body.is_end_stream()).then_some(body);
             let upstream = &self.gateway.upstream;

@@ -54,6 +54,8 @@ mod smuggling;
 mod streaming;
 mod tls;
 mod upgrade;
+mod upstream_http2;
+mod upstream_http2_streams;
 mod websocket;
 mod websocket_http2;
 mod without_session;
