@@ -21,6 +21,7 @@ use crate::admin::{self, Shown};
 use crate::config::settings::{CookieSecret, Settings};
 use crate::config::{self, Sources};
 use crate::forward::Upstream;
+use crate::forward::bound::Bound as CodescanBound;
 use crate::forward::pool::Pool;
 use crate::gateway::Gateway;
 use crate::gateway::app::{App, Snapshot};
@@ -177,11 +178,15 @@ impl Program {
     }
 
     fn spawn_workers(&self, drain: &Drain, died: &mpsc::UnboundedSender<usize>) -> io::Result<()> {
-        let workers = self.app.snapshot.load().settings().server.workers.get();
+        let settings = self.app.snapshot.load();
+        let workers = settings.settings().server.workers.get();
+        let most = settings.settings().codescan.max_connections;
+        let codescan = Arc::new(CodescanBound::new(most));
         for index in 0..workers {
             let worker = WorkerThread {
                 index,
                 app: Arc::clone(&self.app),
+                codescan: Arc::clone(&codescan),
                 liveness: Arc::clone(&self.liveness),
                 listener: self.public.share()?,
                 access_log: self.logs.access_log(),
@@ -246,6 +251,8 @@ fn told_to_stop() -> impl Future<Output = ()> {
 struct WorkerThread {
     index: usize,
     app: Arc<App>,
+    /// For the connections of all workers.
+    codescan: Arc<CodescanBound>,
     liveness: Arc<Liveness>,
     listener: Bound,
     access_log: crate::telemetry::access_log::AccessLog,
@@ -275,7 +282,7 @@ impl WorkerThread {
         let metrics = self.app.metrics.worker(self.index);
         let journal =
             Rc::new(Journal { metrics: Arc::clone(&metrics), access_log: self.access_log.into() });
-        let upstream = Upstream::new(Pool::new(Arc::clone(&metrics)));
+        let upstream = Upstream::new(Pool::new(Arc::clone(&metrics), self.codescan));
         let served = Served {
             gateway: Gateway::new(Arc::clone(&self.app), upstream, journal),
             app: self.app,

@@ -80,6 +80,8 @@ pub static KEYS: &[Key] = &[
         "Time to connect to CodeScan; 502 beyond it."),
     key("codescan.response_timeout", Kind::Duration, Text("300s"),
         "From the last byte of the request to the response head; 504 beyond it. Never cuts a stream."),
+    key("codescan.max_connections", Kind::Count, Text("1000"),
+        "Connections to CodeScan of the whole program; when all are busy a request waits for `connect_timeout`, then gets `overloaded`."),
     key("codescan.session_cookies", Kind::List("cookie names"), List(&["JWT-SESSION", "XSRF-TOKEN"]),
         "CodeScan's own login cookies: each login and logout expires them in the browser."),
     key("codescan.preserve_host", Kind::Switch, Text("true"),

@@ -5,19 +5,21 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::ForwardError;
-use super::h1::connection::Connection;
+use super::connect::Target;
 use super::h1::exchange::{Exchange, ExchangeError};
-use super::h2;
-use super::pool::Place;
+use super::pool::{Lease, Place, Way};
+use super::sink::Either;
+use super::trailers::Upwards;
+use super::{ForwardError, Head, h2};
 
 /// What is known of the client's body while it goes up. Shared between the body and its watcher.
 #[derive(Clone)]
@@ -25,8 +27,9 @@ pub struct Upload(Rc<Progress>);
 
 struct Progress {
     limit: Option<u64>,
+    trailers: Option<Upwards>,
     seen: Cell<u64>,
-    ended_at: Cell<Option<Instant>>,
+    has_ended: Cell<bool>,
     fault: Cell<Option<Fault>>,
 }
 
@@ -37,25 +40,25 @@ enum Fault {
 }
 
 impl Upload {
-    /// For a body of at most `limit` bytes.
-    pub fn new(limit: Option<u64>) -> Self {
+    /// For a body of at most `limit` bytes. What follows it is dropped but for what `trailers`
+    /// lets pass.
+    pub fn new(limit: Option<u64>, trailers: Option<Upwards>) -> Self {
         Self(Rc::new(Progress {
             limit,
+            trailers,
             seen: Cell::new(0),
-            ended_at: Cell::new(None),
+            has_ended: Cell::new(false),
             fault: Cell::new(None),
         }))
     }
 
-    /// When the last byte was handed over, or the body was given up.
-    pub fn ended_at(&self) -> Option<Instant> {
-        self.0.ended_at.get()
+    /// Whether the last byte was handed over, or the body given up.
+    pub fn has_ended(&self) -> bool {
+        self.0.has_ended.get()
     }
 
     fn end(&self) {
-        if self.0.ended_at.get().is_none() {
-            self.0.ended_at.set(Some(Instant::now()));
-        }
+        self.0.has_ended.set(true);
     }
 
     /// Counts a piece; an error once the limit is passed.
@@ -66,6 +69,17 @@ impl Upload {
             return Err(BodyError);
         }
         Ok(())
+    }
+
+    /// What of a piece goes on to `CodeScan`: data as it is.
+    fn filter(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        frame.into_trailers().map_or_else(
+            |data| data,
+            |trailers| {
+                let filter = self.0.trailers.as_ref();
+                Frame::trailers(filter.map(|it| it.filter(&trailers)).unwrap_or_default())
+            },
+        )
     }
 
     /// Whose fault a failed exchange was: the client's body, if that failed first.
@@ -114,7 +128,7 @@ impl Body for RequestBody {
                 if self.is_end_stream() {
                     self.upload.end();
                 }
-                Poll::Ready(Some(counted.map(|()| frame)))
+                Poll::Ready(Some(counted.map(|()| self.upload.filter(frame))))
             }
             Some(Err(_)) => {
                 self.upload.0.fault.set(Some(Fault::Broken));
@@ -142,17 +156,86 @@ impl Drop for RequestBody {
     }
 }
 
-/// An exchange whose answer's head has been read.
+/// A request and its answer, on their way.
 pub enum Carried {
     /// On a connection of its own, and where that belongs.
-    Own(Exchange, Place),
+    Alone(Exchange, Place),
     /// On a stream of a shared one.
     Stream(h2::exchange::Exchange),
 }
 
+/// How far a request came that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// `CodeScan` promises not to have looked at it.
+    Nowhere,
+    /// The connection ended before a byte of an answer came.
+    Unknown,
+    Otherwise,
+}
+
 impl Carried {
+    pub(super) fn begin<F: Fn(Either<'_>)>(
+        way: Way,
+        target: &Target,
+        head: &Head<'_, F>,
+        body: RequestBody,
+    ) -> Box<Self> {
+        Box::new(match way {
+            Way::Alone(Lease { connection, place }) => {
+                let (method, asks) = (head.method.clone(), head.asks);
+                let exchange = Exchange::new(connection, method, asks, body, |out| head.write(out));
+                Self::Alone(exchange, place)
+            }
+            Way::Stream(place) => {
+                let (scheme, map) = (target.scheme(), head.map());
+                let head = h2::request::head(head.method, head.target, scheme, map, &body);
+                Self::Stream(h2::exchange::Exchange::begin(place, head, body))
+            }
+        })
+    }
+
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<()>, ExchangeError>> {
+        match self {
+            Self::Alone(exchange, _) => exchange.poll_head(cx),
+            Self::Stream(exchange) => exchange.poll_head(cx),
+        }
+    }
+
+    /// How far it came, whose head did not.
+    pub(super) fn came(&self, error: &ExchangeError) -> Came {
+        match (self, error) {
+            (Self::Alone(exchange, _), ExchangeError::Closed | ExchangeError::Io(_))
+                if !exchange.has_received() =>
+            {
+                Came::Unknown
+            }
+            (Self::Stream(_), ExchangeError::Stream(error)) if error.was_refused() => Came::Nowhere,
+            (Self::Stream(exchange), ExchangeError::Stream(error))
+                if error.is_lost_connection() && !exchange.has_received() =>
+            {
+                Came::Unknown
+            }
+            _ => Came::Otherwise,
+        }
+    }
+
+    /// The answer that this is its head of.
+    pub(super) fn answered(mut self: Box<Self>, head: Response<()>) -> Response<ResponseBody> {
+        if let Self::Alone(exchange, place) = &mut *self
+            && exchange.length_left().is_none()
+            && is_event_stream(head.headers())
+        {
+            place.streams();
+        }
+        head.map(|()| self.into_body())
+    }
+
     /// The answer's body.
-    pub(super) fn into_body(self) -> ResponseBody {
+    fn into_body(self: Box<Self>) -> ResponseBody {
         if self.uploads() {
             // The answer came first. Client and `CodeScan` may each wait for the other to read
             // before it writes on, so both directions must move on their own.
@@ -161,48 +244,13 @@ impl Carried {
             let task = tokio::task::spawn_local(self.pump(sender));
             return ResponseBody::Piped { receiver, length, _task: OnDrop(task) };
         }
-        let mut body = ResponseBody::Upstream(Some(Box::new(self)));
+        let mut body = ResponseBody::Upstream(Some(self));
         body.give_back_if_ended();
         body
     }
 
-    fn uploads(&self) -> bool {
-        match self {
-            Self::Own(exchange, _) => exchange.uploads(),
-            Self::Stream(exchange) => exchange.uploads(),
-        }
-    }
-
-    fn has_ended(&self) -> bool {
-        match self {
-            Self::Own(exchange, _) => exchange.has_ended(),
-            Self::Stream(exchange) => exchange.has_ended(),
-        }
-    }
-
-    fn length_left(&self) -> Option<u64> {
-        match self {
-            Self::Own(exchange, _) => exchange.length_left(),
-            Self::Stream(exchange) => exchange.length_left(),
-        }
-    }
-
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
-        match self {
-            Self::Own(exchange, _) => exchange.poll_upload(cx),
-            Self::Stream(exchange) => exchange.poll_upload(cx),
-        }
-    }
-
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
-        match self {
-            Self::Own(exchange, _) => exchange.poll_body(cx),
-            Self::Stream(exchange) => exchange.poll_body(cx),
-        }
-    }
-
     /// Moves pieces into the channel, and the upload on while it is full.
-    async fn pump(mut self, sender: mpsc::Sender<Piece>) {
+    async fn pump(mut self: Box<Self>, sender: mpsc::Sender<Piece>) {
         loop {
             let room = tokio::select! {
                 biased;
@@ -222,21 +270,56 @@ impl Carried {
         }
     }
 
-    /// A stream is over when it is dropped; its connection stays.
+    /// A stream needs no more than to be dropped.
     fn give_back(self) {
-        if let Self::Own(exchange, place) = self
+        if let Self::Alone(exchange, place) = self
             && let Some(connection) = exchange.into_connection()
         {
             place.give_back(connection);
         }
     }
 
-    fn into_upgraded(self) -> Option<Connection> {
+    fn uploads(&self) -> bool {
         match self {
-            Self::Own(exchange, _) => Some(exchange.into_upgraded()),
-            Self::Stream(_) => None,
+            Self::Alone(exchange, _) => exchange.uploads(),
+            Self::Stream(exchange) => exchange.uploads(),
         }
     }
+
+    fn has_ended(&self) -> bool {
+        match self {
+            Self::Alone(exchange, _) => exchange.has_ended(),
+            Self::Stream(exchange) => exchange.has_ended(),
+        }
+    }
+
+    fn length_left(&self) -> Option<u64> {
+        match self {
+            Self::Alone(exchange, _) => exchange.length_left(),
+            Self::Stream(exchange) => exchange.length_left(),
+        }
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+        match self {
+            Self::Alone(exchange, _) => exchange.poll_upload(cx),
+            Self::Stream(exchange) => exchange.poll_upload(cx),
+        }
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        match self {
+            Self::Alone(exchange, _) => exchange.poll_body(cx),
+            Self::Stream(exchange) => exchange.poll_body(cx),
+        }
+    }
+}
+
+/// An answer that goes on as long as both sides like.
+fn is_event_stream(fields: &HeaderMap) -> bool {
+    let kind = fields.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 type Piece = Result<Frame<Bytes>, ExchangeError>;
@@ -264,11 +347,11 @@ pub enum ResponseBody {
 
 impl ResponseBody {
     /// After a 101: the connection to `CodeScan`.
-    pub fn take_upgraded(&mut self) -> Option<Connection> {
-        match self {
-            Self::Upstream(carried) => carried.take().and_then(|it| it.into_upgraded()),
-            Self::Own(_) | Self::Piped { .. } => None,
-        }
+    pub fn take_upgraded(&mut self) -> Option<Lease> {
+        let Self::Upstream(carried) = self else { return None };
+        let Carried::Alone(exchange, mut place) = *carried.take()? else { return None };
+        place.tunnels();
+        Some(Lease { connection: exchange.into_upgraded(), place })
     }
 
     /// After an answer that ended cleanly its connection can serve again.

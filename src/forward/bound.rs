@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
 /// Shared by all workers.
-#[derive(Default)]
 pub struct Bound {
     queue: Mutex<Queue>,
     /// As many as stand in the queue: read without its lock.
@@ -23,7 +22,6 @@ pub struct Bound {
 struct Queue {
     /// Permits that are held.
     taken: usize,
-    /// As the last one who asked was told by the settings.
     limit: usize,
     waiting: VecDeque<Waiter>,
     numbers: u64,
@@ -96,6 +94,26 @@ impl Drop for Ticket {
 }
 
 impl Bound {
+    /// Of at most `limit` connections.
+    pub fn new(limit: usize) -> Self {
+        let queue = Queue { limit, ..Queue::default() };
+        Self { queue: Mutex::new(queue), waiting: AtomicUsize::new(0) }
+    }
+
+    /// After a reload: a lower one holds as connections end, a higher one at once.
+    pub fn limit_to(self: &Arc<Self>, limit: usize) {
+        let mut queue = self.lock();
+        queue.limit = limit;
+        let free = limit.saturating_sub(queue.taken).min(queue.waiting.len());
+        queue.taken += free;
+        let next: Vec<Waiter> = queue.waiting.drain(..free).collect();
+        self.count(&queue);
+        drop(queue);
+        for waiter in next {
+            self.grant(waiter);
+        }
+    }
+
     /// A new worker and its number.
     pub fn enter(&self) -> (usize, Arc<Lender>) {
         let lender = Arc::new(Lender::default());
@@ -104,11 +122,10 @@ impl Bound {
         (queue.lenders.len() - 1, lender)
     }
 
-    /// A permit of at most `limit`, or a place in the queue for one.
-    pub fn acquire(self: &Arc<Self>, limit: usize, worker: usize) -> Result<Permit, Ticket> {
+    /// A permit, or a place in the queue for one.
+    pub fn acquire(self: &Arc<Self>, worker: usize) -> Result<Permit, Ticket> {
         let mut queue = self.lock();
-        queue.limit = limit;
-        if queue.taken < limit && queue.waiting.is_empty() {
+        if queue.taken < queue.limit && queue.waiting.is_empty() {
             queue.taken += 1;
             return Ok(Permit(Arc::clone(self)));
         }
@@ -148,8 +165,13 @@ impl Bound {
             return;
         };
         drop(queue);
+        self.grant(next);
+    }
+
+    /// Hands on a permit that is counted as taken. Must not be called under the lock.
+    fn grant(self: &Arc<Self>, waiter: Waiter) {
         // If it has just left, the permit is dropped here and goes to the one behind.
-        let _ = next.grant.send(Grant::Permit(Permit(Arc::clone(self))));
+        let _ = waiter.grant.send(Grant::Permit(Permit(Arc::clone(self))));
     }
 
     fn count(&self, queue: &Queue) {
@@ -174,10 +196,10 @@ mod tests {
 
     #[test]
     fn who_came_first_gets_it_first_whatever_the_worker() {
-        let bound = Arc::new(Bound::default());
-        let first = bound.acquire(1, 0).ok().expect("free");
+        let bound = Arc::new(Bound::new(1));
+        let first = bound.acquire(0).ok().expect("free");
         let mut tickets: Vec<Ticket> =
-            [1, 0, 1].map(|worker| bound.acquire(1, worker).err().expect("full")).into();
+            [1, 0, 1].map(|worker| bound.acquire(worker).err().expect("full")).into();
         let mut held = first;
         for ticket in &mut tickets {
             assert!(ticket.granted.try_recv().is_err(), "not yet");
@@ -189,24 +211,24 @@ mod tests {
 
     #[test]
     fn who_left_is_passed_by_and_loses_nothing() {
-        let bound = Arc::new(Bound::default());
-        let held = bound.acquire(1, 0).ok().expect("free");
-        let left = bound.acquire(1, 0).err().expect("full");
-        let mut stays = bound.acquire(1, 0).err().expect("full");
+        let bound = Arc::new(Bound::new(1));
+        let held = bound.acquire(0).ok().expect("free");
+        let left = bound.acquire(0).err().expect("full");
+        let mut stays = bound.acquire(0).err().expect("full");
         drop(left);
         drop(held);
         let granted_and_left = stays.granted.try_recv().map(|grant| permit(Ok(grant)));
         drop(granted_and_left);
         drop(stays);
-        assert!(bound.acquire(1, 0).is_ok(), "nothing was lost");
+        assert!(bound.acquire(0).is_ok(), "nothing was lost");
     }
 
     #[test]
     fn a_grant_that_nobody_took_goes_to_the_next() {
-        let bound = Arc::new(Bound::default());
-        let held = bound.acquire(1, 0).ok().expect("free");
-        let first = bound.acquire(1, 0).err().expect("full");
-        let mut second = bound.acquire(1, 1).err().expect("full");
+        let bound = Arc::new(Bound::new(1));
+        let held = bound.acquire(0).ok().expect("free");
+        let first = bound.acquire(0).err().expect("full");
+        let mut second = bound.acquire(1).err().expect("full");
         drop(held);
         drop(first);
         assert!(permit(second.granted.try_recv()).is_some());
@@ -214,19 +236,20 @@ mod tests {
 
     #[test]
     fn nobody_overtakes_those_who_wait() {
-        let bound = Arc::new(Bound::default());
-        let held = bound.acquire(1, 0).ok().expect("free");
-        let waits = bound.acquire(1, 0).err().expect("full");
+        let bound = Arc::new(Bound::new(1));
+        let held = bound.acquire(0).ok().expect("free");
+        let waits = bound.acquire(0).err().expect("full");
         drop(held);
-        assert!(bound.acquire(1, 0).is_err(), "the permit is under way to the one who waits");
+        assert!(bound.acquire(0).is_err(), "the permit is under way to the one who waits");
         drop(waits);
     }
 
     #[test]
     fn a_lowered_limit_holds_as_connections_end() {
-        let bound = Arc::new(Bound::default());
-        let held = [0, 1, 2].map(|_| bound.acquire(3, 0).ok().expect("free"));
-        let mut waits = bound.acquire(1, 0).err().expect("full");
+        let bound = Arc::new(Bound::new(3));
+        let held = [0, 1, 2].map(|_| bound.acquire(0).ok().expect("free"));
+        bound.limit_to(1);
+        let mut waits = bound.acquire(0).err().expect("full");
         let [first, second, third] = held;
         drop(first);
         drop(second);
@@ -236,11 +259,22 @@ mod tests {
     }
 
     #[test]
+    fn a_raised_limit_serves_those_who_wait() {
+        let bound = Arc::new(Bound::new(1));
+        let _held = bound.acquire(0).ok().expect("free");
+        let mut waits = [0, 1, 0].map(|worker| bound.acquire(worker).err().expect("full"));
+        bound.limit_to(3);
+        let served = waits.each_mut().map(|ticket| permit(ticket.granted.try_recv()));
+        assert_eq!(served.each_ref().map(Option::is_some), [true, true, false]);
+        assert!(bound.is_waited_for());
+    }
+
+    #[test]
     fn a_connection_is_handed_to_the_first_only_and_only_within_its_worker() {
-        let bound = Arc::new(Bound::default());
-        let _held = bound.acquire(1, 0).ok().expect("free");
-        let mut waits = bound.acquire(1, 1).err().expect("full");
-        let _behind = bound.acquire(1, 0).err().expect("full");
+        let bound = Arc::new(Bound::new(1));
+        let _held = bound.acquire(0).ok().expect("free");
+        let mut waits = bound.acquire(1).err().expect("full");
+        let _behind = bound.acquire(0).err().expect("full");
         assert!(bound.next_of(0).is_none());
         assert!(bound.next_of(1).expect("the first").hand());
         assert!(matches!(waits.granted.try_recv(), Ok(Grant::Handed)));

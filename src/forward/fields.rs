@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use http::header::{
-    CACHE_CONTROL, CONNECTION, COOKIE, MAX_FORWARDS, SET_COOKIE, TRAILER, UPGRADE, VIA,
+    CACHE_CONTROL, CONNECTION, COOKIE, EXPECT, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, UPGRADE, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::forwarded::{Forwarded, PublicFields};
-use super::sink::Sink;
+use super::sink::{Either, Sink};
 use super::trailers;
 
 /// Names that a client may not use, as they are nobody's to set but ours.
@@ -58,8 +59,6 @@ pub enum Cookies<'a> {
 pub struct Plan<'a> {
     pub reserved: &'a Arc<Reserved>,
     pub cookies: Cookies<'a>,
-    /// HTTP/2 may bring each cookie in a field of its own; HTTP/1.1 has one (RFC 9113 §8.2.3).
-    pub joins_cookies: bool,
     /// Whether the client's own `Authorization` goes through.
     pub keep_authorization: bool,
     /// Set last.
@@ -73,10 +72,12 @@ pub struct Plan<'a> {
     pub upgrade: Option<&'a HeaderValue>,
     /// In which version the request came.
     pub version: Version,
+    /// Whether trailer fields may follow the body.
+    pub may_trail: bool,
     /// Whether the client's `Expect` goes through.
     pub keep_expect: bool,
     /// What is left of the client's `Max-Forwards`, where it counts.
-    pub hops_left: Option<HeaderValue>,
+    pub hops_left: Option<u64>,
 }
 
 /// W3C Trace Context of a request.
@@ -88,16 +89,24 @@ pub struct Trace {
 
 impl Plan<'_> {
     /// Writes the fields of the request to `CodeScan`, without those that frame its body.
-    pub fn write_fields<S: Sink>(&self, incoming: &HeaderMap, out: &mut S) {
+    pub fn write(&self, incoming: &HeaderMap, out: Either<'_>) {
+        match out {
+            Either::Lines(lines) => self.write_fields(incoming, lines),
+            Either::Map(map) => self.write_fields(incoming, map),
+        }
+    }
+
+    fn write_fields<S: Sink>(&self, incoming: &HeaderMap, out: &mut S) {
         let named = named_in_connection(incoming);
         let (mut takes_trailers, mut announces_trailers) = (false, false);
         out.host(self.host);
         for (name, value) in incoming {
-            match name.as_str() {
-                "te" => takes_trailers |= names_trailers(value),
-                "trailer" => announces_trailers = true,
-                _ if self.passes(name, &named) => out.field(name, value),
-                _ => {}
+            if self.passes(name, &named) {
+                out.field(name, value);
+            } else if *name == TE {
+                takes_trailers |= names_trailers(value);
+            } else if *name == TRAILER {
+                announces_trailers = self.may_trail;
             }
         }
         self.write_cookies(incoming, out);
@@ -105,8 +114,8 @@ impl Plan<'_> {
         self.write_ours(out, &VIA, via(self.version));
         self.write_ours(out, &REQUEST_ID, self.request_id);
         self.write_ours(out, &TRACEPARENT, &self.trace.traceparent);
-        if let Some(hops) = &self.hops_left {
-            out.field(&MAX_FORWARDS, hops);
+        if let Some(hops) = self.hops_left {
+            out.field(&MAX_FORWARDS, &hops.into());
         }
         match self.upgrade {
             Some(protocol) => out.upgrade(protocol),
@@ -146,7 +155,8 @@ impl Plan<'_> {
     fn write_cookies<S: Sink>(&self, incoming: &HeaderMap, out: &mut S) {
         let Cookies::Cut(cut) = self.cookies else { return };
         let mut kept = incoming.get_all(COOKIE).iter().filter_map(cut);
-        if !self.joins_cookies {
+        // It may bring each cookie in a field of its own; HTTP/1.1 has one (RFC 9113 §8.2.3).
+        if self.version != Version::HTTP_2 {
             return kept.for_each(|field| out.field(&COOKIE, &field));
         }
         let Some(first) = kept.next() else { return };
@@ -211,12 +221,16 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// What `Connection` names, but for `keep-alive`: that field goes no further in any case, and the
+/// option is too frequent to make a name of it each time.
 pub(super) fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect()
 }
 
@@ -230,6 +244,21 @@ pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
     only_websocket && named_in_connection(headers).contains(&UPGRADE)
 }
 
+/// Whether the client holds back the body until it is asked for (RFC 9110 §10.1.1). An HTTP/1.0
+/// one does not know how; no other expectation is defined.
+pub fn asks_to_continue(head: &Parts) -> bool {
+    let expectation = head.headers.get(EXPECT).filter(|_| head.version > Version::HTTP_10);
+    expectation.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// How many may still pass the request on, if it says so: of OPTIONS alone, as TRACE is none of
+/// ours (RFC 9110 §7.6.2).
+pub fn hops(head: &Parts) -> Option<u64> {
+    let hops = head.headers.get(MAX_FORWARDS).filter(|_| head.method == Method::OPTIONS)?;
+    let digits = hops.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits?.parse().ok()
+}
+
 /// Makes the fields of an answer of `CodeScan` those that the client gets.
 pub fn clean_response(
     headers: &mut HeaderMap,
@@ -237,6 +266,24 @@ pub fn clean_response(
     keep_upgrade: bool,
 ) {
     let upgrade = keep_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
+    let (mut has_hop_by_hop, mut sets_one_of_ours) = (false, false);
+    for (name, value) in &*headers {
+        has_hop_by_hop |= is_hop_by_hop(name);
+        sets_one_of_ours |= *name == SET_COOKIE && sets_ours(value);
+    }
+    if has_hop_by_hop {
+        drop_hop_by_hop(headers);
+    }
+    if sets_one_of_ours {
+        drop_set_cookies(headers, sets_ours);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
     for name in named_in_connection(headers) {
         headers.remove(name);
     }
@@ -248,13 +295,6 @@ pub fn clean_response(
         } else {
             headers.remove(name);
         }
-    }
-    if headers.get_all(SET_COOKIE).iter().any(sets_ours) {
-        drop_set_cookies(headers, sets_ours);
-    }
-    if let Some(protocol) = upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
     }
 }
 

@@ -20,22 +20,20 @@ pub mod upgrade;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{Method, Response, Uri};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep_until};
 
-use self::body::{Carried, RequestBody, ResponseBody, Upload};
+use self::body::{Came, Carried, RequestBody, ResponseBody, Upload};
 use self::connect::{ConnectError, Target};
-use self::fields::Plan;
-use self::h1::exchange::{Exchange, ExchangeError};
-use self::h2::request;
-use self::pool::{Lease, Pool, Way};
-use self::sink::FieldMap;
+use self::h1::exchange::Asks;
+use self::pool::{Pool, Way};
+use self::silence::Silences;
+use self::sink::{Either, FieldMap};
 
-/// How often a request goes out again that did no harm.
+/// How often a request without a body goes out again after it did no harm.
 const MOST_REPEATS: u8 = 2;
 
 /// What may go wrong between us and `CodeScan`.
@@ -44,6 +42,9 @@ pub enum ForwardError {
     /// No connection, or it was lost before an answer came.
     #[error("CodeScan cannot be reached: {0}")]
     Unreachable(String),
+    /// All of `codescan.max_connections` stayed busy; to be tried again after so long.
+    #[error("all connections to CodeScan are busy (codescan.max_connections)")]
+    Overloaded(Duration),
     /// No response head within `codescan.response_timeout`.
     #[error("CodeScan did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -71,34 +72,27 @@ pub struct Timeouts {
 
 /// The head of a request to `CodeScan`. The fields are written when a connection is there, and
 /// once more should the request have to go out again.
-pub struct Head<'a> {
+pub struct Head<'a, F: Fn(Either<'_>)> {
     pub method: &'a Method,
     pub target: &'a Uri,
-    /// As they came.
-    pub fields: &'a HeaderMap,
-    /// What becomes of them.
-    pub plan: &'a Plan<'a>,
+    pub fields: F,
+    pub asks: Asks,
 }
 
-impl Head<'_> {
-    /// Whether it asks for another protocol.
-    fn upgrades(&self) -> bool {
-        self.plan.upgrade.is_some()
-    }
-
+impl<F: Fn(Either<'_>)> Head<'_, F> {
     /// Request line in origin-form (RFC 9112 §3.2.1), the target byte for byte, and the fields.
     fn write(&self, out: &mut Vec<u8>) {
         let target = self.target.path_and_query().map_or("/", |target| target.as_str());
         for part in [self.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
-        self.plan.write_fields(self.fields, out);
+        (self.fields)(Either::Lines(out));
     }
 
-    /// The same for HTTP/2.
+    /// The fields for HTTP/2.
     fn map(&self) -> FieldMap {
         let mut map = FieldMap::default();
-        self.plan.write_fields(self.fields, &mut map);
+        (self.fields)(Either::Map(&mut map));
         map
     }
 }
@@ -106,175 +100,128 @@ impl Head<'_> {
 /// One worker's connections to `CodeScan`.
 pub struct Upstream {
     pool: Rc<Pool>,
+    silences: Silences,
 }
 
 impl Upstream {
     pub fn new(pool: Rc<Pool>) -> Self {
-        Self { pool }
+        Self { pool, silences: Silences::default() }
     }
 
-    /// Closes connections that have been idle too long. Called from the worker's tick.
-    pub fn sweep(&self, now: std::time::Instant) {
-        self.pool.sweep(now);
+    /// Closes connections that have been idle too long, ends waits that have lasted too long, and
+    /// heeds `codescan.max_connections`. Called from the worker's tick.
+    pub fn tick(&self, now: Instant, max_connections: usize) {
+        self.pool.sweep(now, max_connections);
+        self.silences.look(now);
     }
 
     /// Sends a request and waits for the response head. Dropping the future, or later the body,
-    /// cancels the exchange and closes its connection, or its stream.
-    pub async fn send(
+    /// cancels the exchange and closes its connection, or its stream of a shared one.
+    pub async fn send<F: Fn(Either<'_>)>(
         &self,
         target: &Arc<Target>,
-        head: &Head<'_>,
-        body: Option<Incoming>,
+        head: &Head<'_, F>,
+        mut body: Option<Incoming>,
         upload: &Upload,
         timeouts: Timeouts,
     ) -> Result<Response<ResponseBody>, ForwardError> {
-        let is_bodiless = body.is_none();
-        let mut body = RequestBody::new(body, upload.clone());
-        let mut repeats = 0;
+        let mut repeats = if body.is_none() { MOST_REPEATS } else { 0 };
+        let mut at_hand = self.pool.at_hand(target, head.asks.upgrades);
         loop {
-            let way = self.pool.way(target, head.upgrades(), repeats > 0, timeouts.connect).await?;
-            let failed = match exchange(way, target, head, body, upload, timeouts).await {
+            let way = match at_hand.take() {
+                Some(way) => way,
+                // Boxed, as it is large and rarely needed.
+                None => {
+                    Box::pin(self.pool.open(target, head.asks.upgrades, timeouts.connect)).await?
+                }
+            };
+            let is_reused = way.is_reused();
+            let failed = match self.exchange(way, target, head, body.take(), upload, timeouts).await
+            {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
-            let may_repeat = is_bodiless && failed.is_harmless(head.method);
-            if !may_repeat || repeats == MOST_REPEATS {
+            let is_harmless = match failed.came {
+                Came::Nowhere => true,
+                // RFC 9110 §9.2.2: a connection that was closed just now.
+                Came::Unknown => is_reused && head.method.is_idempotent(),
+                Came::Otherwise => false,
+            };
+            if !is_harmless || repeats == 0 {
                 return Err(failed.error);
             }
-            repeats += 1;
-            body = RequestBody::new(None, upload.clone());
+            repeats -= 1;
+        }
+    }
+
+    async fn exchange<F: Fn(Either<'_>)>(
+        &self,
+        way: Way,
+        target: &Target,
+        head: &Head<'_, F>,
+        body: Option<Incoming>,
+        upload: &Upload,
+        timeouts: Timeouts,
+    ) -> Result<Response<ResponseBody>, Failed> {
+        let limit = timeouts.response;
+        let body = RequestBody::new(body, upload.clone());
+        let mut carried = Carried::begin(way, target, head, body);
+        let mut silence = self.silences.watch(upload, limit);
+        let answer = poll_fn(|cx| match carried.poll_head(cx) {
+            Poll::Pending if silence.is_over(cx) => Poll::Ready(None),
+            answer => answer.map(Some),
+        });
+        match answer.await {
+            Some(Ok(response)) => Ok(carried.answered(response)),
+            Some(Err(error)) => {
+                Err(Failed { came: carried.came(&error), error: upload.fault(&error) })
+            }
+            None => Err(Failed { came: Came::Otherwise, error: ForwardError::Timeout(limit) }),
         }
     }
 }
 
 struct Failed {
     error: ForwardError,
-    how: How,
+    came: Came,
 }
 
-/// How far a request came.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    /// Nobody looked at it.
-    Refused,
-    /// A connection that had served before ended, and no byte of an answer had come.
-    WentStale,
-    Otherwise,
-}
+#[cfg(test)]
+mod tests {
+    use http::Method;
 
-impl Failed {
-    /// Whether a request without a body may go out once more (RFC 9110 §9.2.2, RFC 9113 §8.7).
-    fn is_harmless(&self, method: &Method) -> bool {
-        match self.how {
-            How::Refused => true,
-            How::WentStale => method.is_idempotent(),
-            How::Otherwise => false,
-        }
-    }
-}
+    use super::bound::Bound;
+    use super::*;
+    use crate::config::settings::CodescanUrl;
+    use crate::telemetry::metrics::Metrics;
 
-async fn exchange(
-    way: Way,
-    target: &Target,
-    head: &Head<'_>,
-    body: RequestBody,
-    upload: &Upload,
-    timeouts: Timeouts,
-) -> Result<Response<ResponseBody>, Failed> {
-    match way {
-        Way::Own(lease) => exchange_alone(lease, head, body, upload, timeouts).await,
-        Way::Stream(place) => {
-            let head = request::head(head.method, head.target, target.scheme(), head.map(), &body);
-            exchange_shared(place, head, body, upload, timeouts).await
-        }
-    }
-}
-
-/// On a connection of its own.
-async fn exchange_alone(
-    lease: Lease,
-    head: &Head<'_>,
-    body: RequestBody,
-    upload: &Upload,
-    timeouts: Timeouts,
-) -> Result<Response<ResponseBody>, Failed> {
-    let Lease { connection, place, is_reused } = lease;
-    let method = head.method.clone();
-    let mut exchange =
-        Exchange::new(connection, method, head.upgrades(), body, |out| head.write(out));
-    let answer = in_time(|cx| exchange.poll_head(cx), upload, timeouts).await?;
-    match answer {
-        Ok(response) => Ok(response.map(|()| Carried::Own(exchange, place).into_body())),
-        Err(error) => {
-            let closed = matches!(error, ExchangeError::Closed | ExchangeError::Io(_));
-            let went_stale = is_reused && closed && !exchange.has_received();
-            let how = if went_stale { How::WentStale } else { How::Otherwise };
-            Err(Failed { error: upload.fault(&error), how })
-        }
-    }
-}
-
-/// On a stream of a connection that others use too.
-async fn exchange_shared(
-    place: h2::connection::Place,
-    head: Request<()>,
-    body: RequestBody,
-    upload: &Upload,
-    timeouts: Timeouts,
-) -> Result<Response<ResponseBody>, Failed> {
-    let is_reused = place.is_reused();
-    let failed = |error: ExchangeError, has_received: bool| {
-        let how = how_far(&error, is_reused && !has_received);
-        Failed { error: upload.fault(&error), how }
-    };
-    let begun = h2::exchange::Exchange::begin(place, head, body);
-    let mut exchange = begun.map_err(|error| failed(error, false))?;
-    let answer = in_time(|cx| exchange.poll_head(cx), upload, timeouts).await?;
-    match answer {
-        Ok(response) => Ok(response.map(|()| Carried::Stream(exchange).into_body())),
-        Err(error) => Err(failed(error, exchange.has_received())),
-    }
-}
-
-/// `may_be_stale`: its connection has served before, and nothing has come of an answer.
-fn how_far(error: &ExchangeError, may_be_stale: bool) -> How {
-    match error {
-        ExchangeError::Stream(error) if error.was_refused() => How::Refused,
-        ExchangeError::Stream(error) if error.is_lost_connection() && may_be_stale => {
-            How::WentStale
-        }
-        _ => How::Otherwise,
-    }
-}
-
-/// Waits for the head of an answer, but not for ever.
-async fn in_time(
-    poll_head: impl FnMut(&mut Context<'_>) -> Poll<Result<Response<()>, ExchangeError>>,
-    upload: &Upload,
-    timeouts: Timeouts,
-) -> Result<Result<Response<()>, ExchangeError>, Failed> {
-    tokio::select! {
-        biased;
-        answer = poll_fn(poll_head) => Ok(answer),
-        () = silence(upload, timeouts.response) => {
-            let error = ForwardError::Timeout(timeouts.response);
-            Err(Failed { error, how: How::Otherwise })
-        }
-    }
-}
-
-/// Resolves when `limit` has passed since the last byte of the request was handed over.
-async fn silence(upload: &Upload, limit: Duration) {
-    let mut deadline = Instant::now() + limit;
-    loop {
-        sleep_until(deadline).await;
-        let due = match upload.ended_at() {
-            Some(ended) => Instant::from_std(ended) + limit,
-            None => Instant::now() + limit,
-        };
-        if due <= deadline.max(Instant::now()) {
-            return;
-        }
-        deadline = due;
+    /// The future of a whole request holds it, and is moved about.
+    #[tokio::test]
+    async fn sending_takes_little_room() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let metrics = Metrics::new(1).worker(0);
+                let upstream = Upstream::new(Pool::new(metrics, Arc::new(Bound::new(1))));
+                let url = CodescanUrl::Unix("/nowhere".into());
+                let tls = rustls::ClientConfig::builder()
+                    .with_root_certificates(rustls::RootCertStore::empty())
+                    .with_no_client_auth();
+                let target = Arc::new(Target::new(&url, Arc::new(tls), false).expect("a target"));
+                let asks = Asks::default();
+                let head = Head {
+                    method: &Method::GET,
+                    target: &Uri::from_static("/"),
+                    fields: |_: Either<'_>| {},
+                    asks,
+                };
+                let second = Duration::from_secs(1);
+                let timeouts = Timeouts { connect: second, response: second };
+                let upload = Upload::new(None, None);
+                let sending = upstream.send(&target, &head, None, &upload, timeouts);
+                let size = size_of_val(&sending);
+                assert!(size <= 600, "{size} bytes");
+            })
+            .await;
     }
 }

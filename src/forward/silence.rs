@@ -1,5 +1,5 @@
 //! `codescan.response_timeout` without a timer for each request: who waits is noted, and the
-//! worker's tick looks at all. A wait may so last longer by a tick.
+//! worker's tick looks at all. A wait may so last longer by two ticks.
 
 use std::cell::RefCell;
 use std::task::{Context, Waker};
@@ -17,6 +17,8 @@ struct Entry {
     upload: Upload,
     limit: Duration,
     waker: Waker,
+    /// When a look first found the request sent.
+    since: Option<Instant>,
     is_over: bool,
 }
 
@@ -29,8 +31,11 @@ impl Silences {
     /// Wakes those who have waited long enough. Called from the worker's tick.
     pub fn look(&self, now: Instant) {
         for (_, entry) in &mut *self.0.borrow_mut() {
-            let ended = entry.upload.ended_at();
-            if ended.is_some_and(|at| now.saturating_duration_since(at) >= entry.limit) {
+            if !entry.upload.has_ended() {
+                continue;
+            }
+            let since = *entry.since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= entry.limit {
                 entry.is_over = true;
                 entry.waker.wake_by_ref();
             }
@@ -59,6 +64,7 @@ impl Silence<'_> {
             upload: self.upload.clone(),
             limit: self.limit,
             waker: cx.waker().clone(),
+            since: None,
             is_over: false,
         }));
         false
@@ -80,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_wait_begins_with_the_end_of_the_request_and_is_forgotten_with_it() {
-        let (silences, upload) = (Silences::default(), Upload::new(None));
+        let (silences, upload) = (Silences::default(), Upload::new(None, None));
         let limit = Duration::from_secs(5);
         let cx = Context::from_waker(Waker::noop());
         let later = |seconds| Instant::now() + Duration::from_secs(seconds);
@@ -89,9 +95,10 @@ mod tests {
         silences.look(later(3600));
         assert!(!silence.is_over(&cx), "the request is still being sent");
         drop(RequestBody::new(None, upload.clone()));
-        silences.look(later(4));
+        silences.look(later(3601));
+        silences.look(later(3605));
         assert!(!silence.is_over(&cx));
-        silences.look(later(6));
+        silences.look(later(3607));
         assert!(silence.is_over(&cx));
         drop(silence);
         assert!(silences.0.borrow().is_empty());

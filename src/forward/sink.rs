@@ -22,6 +22,12 @@ pub trait Sink {
     fn upgrade(&mut self, protocol: &HeaderValue);
 }
 
+/// The one or the other.
+pub enum Either<'a> {
+    Lines(&'a mut Vec<u8>),
+    Map(&'a mut FieldMap),
+}
+
 /// Fields that are the same in every request, in both forms.
 #[derive(Debug, Clone)]
 pub struct Prepared {

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::error::StreamError;
 use crate::forward::bound::Permit;
 use crate::forward::connect::{ConnectError, Stream, Target};
-use crate::telemetry::worker_metrics::{Held, WorkerMetrics};
+use crate::telemetry::worker_metrics::Held;
 
 /// Requests at a time on one connection, whatever more `CodeScan` would take.
 const STREAMS: u32 = 100;
@@ -55,10 +55,8 @@ pub struct Connection {
     has_served: Cell<bool>,
     /// When the last stream ended.
     idle_since: Cell<Instant>,
-    level: Cell<Option<Held>>,
-    metrics: Arc<WorkerMetrics>,
-    /// Rung when a stream has ended.
-    freed: Rc<Notify>,
+    counted: RefCell<Held>,
+    bells: Rc<Bells>,
     unused: Rc<Notify>,
 }
 
@@ -70,8 +68,8 @@ impl Connection {
         stream: Stream,
         target: &Arc<Target>,
         permit: Permit,
-        metrics: &Arc<WorkerMetrics>,
-        freed: &Rc<Notify>,
+        counted: Held,
+        bells: &Rc<Bells>,
     ) -> Result<Rc<Self>, ConnectError> {
         let (sender, mut driver) = builder().handshake(stream).await.map_err(no_http2)?;
         poll_fn(|cx| poll_settings(&sender, &mut driver, cx)).await?;
@@ -83,9 +81,8 @@ impl Connection {
             streams: Cell::new(0),
             has_served: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
-            level: Cell::new(Some(metrics.hold(|worker| &worker.upstream_idle))),
-            metrics: Arc::clone(metrics),
-            freed: Rc::clone(freed),
+            counted: RefCell::new(counted),
+            bells: Rc::clone(bells),
             unused,
         }))
     }
@@ -106,7 +103,7 @@ impl Connection {
             return None;
         }
         if self.streams.replace(self.streams.get() + 1) == 0 {
-            self.level.set(Some(self.metrics.hold(|worker| &worker.upstream_active)));
+            self.counted.borrow_mut().becomes(|worker| &worker.upstream_active);
         }
         let is_reused = self.has_served.replace(true);
         Some(Place { connection: Rc::clone(self), is_reused })
@@ -127,6 +124,15 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.unused.notify_one();
     }
+}
+
+/// Rung when streams end.
+#[derive(Default)]
+pub(super) struct Bells {
+    /// There may be room for one more.
+    pub freed: Notify,
+    /// A connection carries nothing any more.
+    pub rested: Notify,
 }
 
 /// Room for one stream on a connection.
@@ -157,9 +163,10 @@ impl Drop for Place {
         let connection = &self.connection;
         if connection.streams.replace(connection.streams.get() - 1) == 1 {
             connection.idle_since.set(Instant::now());
-            connection.level.set(Some(connection.metrics.hold(|worker| &worker.upstream_idle)));
+            connection.counted.borrow_mut().becomes(|worker| &worker.upstream_idle);
+            connection.bells.rested.notify_one();
         }
-        connection.freed.notify_one();
+        connection.bells.freed.notify_one();
     }
 }
 

@@ -5,27 +5,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::{Mutex, MutexGuard};
 
-use super::connection::{Connection, Place};
+use super::connection::{Bells, Connection, Place};
 use crate::forward::bound::Permit;
 use crate::forward::connect::{ConnectError, Stream, Target};
-use crate::telemetry::worker_metrics::WorkerMetrics;
+use crate::telemetry::worker_metrics::Held;
 
+#[derive(Default)]
 pub struct Connections {
     open: RefCell<Vec<Rc<Connection>>>,
     /// Who holds it opens a connection. The others wait, and then find room on that one.
     opening: Mutex<()>,
-    /// Rung when there may be room.
-    freed: Rc<Notify>,
-    metrics: Arc<WorkerMetrics>,
+    bells: Rc<Bells>,
 }
 
 impl Connections {
-    pub fn new(metrics: Arc<WorkerMetrics>) -> Self {
-        Self { open: RefCell::default(), opening: Mutex::default(), freed: Rc::default(), metrics }
-    }
-
     /// Room on a connection that is open, the first that has some, so that the others come to
     /// rest and are closed.
     pub fn find(&self, target: &Arc<Target>) -> Option<Place> {
@@ -36,7 +31,12 @@ impl Connections {
 
     /// Resolves when there may be room. For one who waits, in turn.
     pub async fn freed(&self) {
-        self.freed.notified().await;
+        self.bells.freed.notified().await;
+    }
+
+    /// Resolves when a connection has come to rest.
+    pub async fn rested(&self) {
+        self.bells.rested.notified().await;
     }
 
     /// Waits for the turn to open a connection.
@@ -50,12 +50,13 @@ impl Connections {
         stream: Stream,
         target: &Arc<Target>,
         permit: Permit,
+        counted: Held,
     ) -> Result<Place, ConnectError> {
-        let opening = Connection::open(stream, target, permit, &self.metrics, &self.freed);
+        let opening = Connection::open(stream, target, permit, counted, &self.bells);
         let connection = opening.await?;
         let place = connection.place();
         self.open.borrow_mut().push(connection);
-        self.freed.notify_waiters();
+        self.bells.freed.notify_waiters();
         place.ok_or_else(|| ConnectError::Http("it takes no stream".to_owned()))
     }
 
@@ -64,12 +65,9 @@ impl Connections {
         self.open.borrow_mut().retain(|connection| !connection.has_rested(limit, now));
     }
 
-    /// Lets go of all that carry nothing; tells how many that were.
-    pub fn release_idle(&self) -> usize {
-        let mut open = self.open.borrow_mut();
-        let before = open.len();
-        open.retain(|connection| !connection.is_idle());
-        before - open.len()
+    /// Lets go of all that carry nothing.
+    pub fn release_idle(&self) {
+        self.open.borrow_mut().retain(|connection| !connection.is_idle());
     }
 
     /// How many carry nothing.

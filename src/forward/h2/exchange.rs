@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::ResponseFuture;
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 
 use super::connection::Place;
@@ -17,7 +17,7 @@ use super::error::StreamError;
 use super::upload::Sending;
 use crate::forward::body::RequestBody;
 use crate::forward::h1::exchange::ExchangeError;
-use crate::forward::h1::framing::{self, Framing};
+use crate::forward::h1::framing::{Framing, Said};
 use crate::forward::trailers;
 
 /// Informational answers before the final one (RFC 9110 §15.2).
@@ -46,26 +46,18 @@ enum Reading {
 }
 
 impl Exchange {
-    /// Sends the head. The body follows as the exchange is polled.
-    pub fn begin(
-        place: Place,
-        head: Request<()>,
-        body: RequestBody,
-    ) -> Result<Self, ExchangeError> {
+    /// Sends the head, and the body as the exchange is polled. Should it fail, the first poll
+    /// tells.
+    pub fn begin(place: Place, head: Request<()>, body: RequestBody) -> Self {
         let method = head.method().clone();
         let is_empty = body.is_end_stream();
-        let (response, stream) = place.open(head, is_empty).map_err(StreamError::from)?;
-        let sending = if is_empty { Sending::Done } else { Sending::new(stream, body) };
-        Ok(Self {
-            sending,
-            reading: Reading::Head(response),
-            method,
-            interim: 0,
-            has_received: false,
-            length: None,
-            fault: None,
-            _place: place,
-        })
+        let (reading, sending, fault) = match place.open(head, is_empty) {
+            Ok((answer, _)) if is_empty => (Reading::Head(answer), Sending::Done, None),
+            Ok((answer, stream)) => (Reading::Head(answer), Sending::new(stream, body), None),
+            Err(error) => (Reading::Ended, Sending::GivenUp, Some(StreamError::from(error).into())),
+        };
+        let (interim, has_received, length) = (0, false, None);
+        Self { sending, reading, method, interim, has_received, length, fault, _place: place }
     }
 
     /// Whether a head of an answer has come.
@@ -77,6 +69,9 @@ impl Exchange {
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<()>, ExchangeError>> {
         if let Poll::Ready(sent) = self.poll_upload(cx) {
             sent?;
+        }
+        if let Some(fault) = self.fault.take() {
+            return Poll::Ready(Err(fault));
         }
         let Reading::Head(response) = &mut self.reading else {
             return Poll::Pending;
@@ -100,9 +95,9 @@ impl Exchange {
         mut response: Response<()>,
         stream: RecvStream,
     ) -> Result<Response<()>, ExchangeError> {
-        let (status, fields) = (response.status(), response.headers());
-        let framing = framing::of_response(&self.method, Version::HTTP_11, status, fields)?;
-        framing::say_length_once(response.headers_mut());
+        let said = Said::new(response.version(), response.headers())?;
+        said.say_length_once(response.headers_mut());
+        let framing = said.framing(&self.method, response.status());
         self.length = match framing {
             Framing::Length(length) => Some(length),
             Framing::Empty | Framing::Chunked | Framing::UntilClose => None,
