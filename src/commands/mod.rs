@@ -5,4 +5,5 @@ pub mod cli;
 pub mod healthcheck;
 mod reload;
 pub mod serve;
+mod trim;
 mod watch;

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{timeout, timeout_at};
 
 use super::reload::Reload;
 use super::{check, watch};
@@ -28,10 +29,12 @@ use crate::gateway::app::{App, Snapshot};
 use crate::gateway::record::{Answer, Journal};
 use crate::login::exchange::Exchanges;
 use crate::seal;
+use crate::server::capacity::{Capacity, Share};
 use crate::server::connection::Limits;
-use crate::server::drain::{Drain, DrainControl};
+use crate::server::drain::{Drain, DrainControl, Phase};
 use crate::server::entrance::{Entrance, Header};
 use crate::server::listen::{self, Bound};
+use crate::server::open_files;
 use crate::server::peer::Peer;
 use crate::server::worker::{Application, Worker};
 use crate::session::Sessions;
@@ -47,6 +50,12 @@ const BROKEN: u8 = 70;
 
 /// Threads of the control runtime: it waits more than it works.
 const CONTROL_THREADS: usize = 2;
+
+/// After the cut: how long workers may take to let go of what is left and to write their log.
+const CUT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Files open besides connections: listeners, logs, runtimes, calls to Bitbucket, the admin's.
+const OTHER_FILES: usize = 256;
 
 /// Why the program could not begin: what to say, and the exit code.
 struct Failure(String, u8);
@@ -92,6 +101,7 @@ fn start(sources: &Sources) -> Result<Program, Failure> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
+    raise_open_files(&settings);
     let control = Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -109,6 +119,20 @@ fn start(sources: &Sources) -> Result<Program, Failure> {
         admin,
         logs,
     })
+}
+
+fn raise_open_files(settings: &Settings) {
+    let codescan = settings.codescan.max_connections;
+    let needed = settings.server.max_connections + codescan + OTHER_FILES;
+    let allowed = open_files::raise(needed as u64);
+    if allowed.is_some_and(|allowed| allowed < needed as u64) {
+        tracing::warn!(
+            allowed,
+            needed,
+            "the limit of open files is too low for server.max_connections; raise it (ulimit -n, \
+             LimitNOFILE of systemd), or lower the setting"
+        );
+    }
 }
 
 fn cannot_bind(setting: &str, address: &str, error: &io::Error) -> Failure {
@@ -182,9 +206,11 @@ impl Program {
         let workers = settings.settings().server.workers.get();
         let most = settings.settings().codescan.max_connections;
         let codescan = Arc::new(CodescanBound::new(most));
+        let capacity = Capacity::new(workers);
         for index in 0..workers {
             let worker = WorkerThread {
                 index,
+                share: capacity.share(index),
                 app: Arc::clone(&self.app),
                 codescan: Arc::clone(&codescan),
                 liveness: Arc::clone(&self.liveness),
@@ -218,21 +244,28 @@ async fn serve_until_told(
     let server = app.snapshot.load().settings().server.clone();
     let deadline = tokio::time::Instant::now() + server.drain_timeout;
     readiness.draining();
+    drain.enter(Phase::Leaving);
     tracing::info!("draining");
     tokio::select! {
         () = tokio::time::sleep(server.drain_delay) => {}
         // Whoever asks twice does not want to wait.
         () = told_to_stop() => {}
     }
-    drain.begin();
-    // Each worker holds a sender until its last connection is gone.
-    let all_gone = async { while deaths.recv().await.is_some() {} };
-    if let Ok(()) = tokio::time::timeout_at(deadline, all_gone).await {
+    drain.enter(Phase::Draining);
+    if let Ok(()) = timeout_at(deadline, all_gone(deaths)).await {
         tracing::info!("drained");
     } else {
         tracing::warn!("connections that did not end within server.drain_timeout are cut");
+        drain.enter(Phase::Cutting);
+        // A worker that does not come to it any more is left behind.
+        let _ = timeout(CUT_WITHIN, all_gone(deaths)).await;
     }
     0
+}
+
+/// Each worker holds a sender until its last connection is gone and logged.
+async fn all_gone(deaths: &mut mpsc::UnboundedReceiver<usize>) {
+    while deaths.recv().await.is_some() {}
 }
 
 /// Takes the signals from the call on, not from the first poll.
@@ -250,6 +283,7 @@ fn told_to_stop() -> impl Future<Output = ()> {
 /// What a worker thread takes with it.
 struct WorkerThread {
     index: usize,
+    share: Share,
     app: Arc<App>,
     /// For the connections of all workers.
     codescan: Arc<CodescanBound>,
@@ -291,7 +325,7 @@ impl WorkerThread {
         };
         match self.listener.into_listener() {
             Ok(listener) => {
-                Worker::new(served, metrics).run(listener, self.drain).await;
+                Worker::new(served, metrics, self.share).run(listener, self.drain).await;
                 true
             }
             Err(error) => {
@@ -344,7 +378,11 @@ impl Application for Served {
     fn limits(&self) -> Limits {
         let snapshot = self.app.snapshot.load();
         let server = &snapshot.settings().server;
-        Limits { header: server.header_timeout, idle: server.idle_timeout }
+        Limits {
+            header: server.header_timeout,
+            idle: server.idle_timeout,
+            connections: server.max_connections,
+        }
     }
 
     fn head_buffer(&self) -> usize {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::trim;
 use crate::admin::readiness::{Check, CheckResult, Readiness, Schedule};
 use crate::forward::probe;
 use crate::gateway::app::{App, Snapshot};
@@ -23,6 +24,7 @@ pub fn start(app: &Arc<App>, readiness: &Arc<Readiness>) {
     tokio::spawn(check_codescan(Arc::clone(app), Arc::clone(readiness)));
     tokio::spawn(check_bitbucket(Arc::clone(app), Arc::clone(readiness)));
     tokio::spawn(tidy(Arc::clone(app)));
+    tokio::spawn(trim::keep_trimming(Arc::clone(&app.metrics)));
 }
 
 /// Sessions in memory answer as long as the program does.

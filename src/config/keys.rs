@@ -25,6 +25,8 @@ pub static KEYS: &[Key] = &[
         "Permission bits of a unix listener's socket file.").fixed(),
     key("server.workers", Kind::Count, Words("number of cores allowed"),
         "Threads that serve connections; the default heeds a container's CPU limit (cgroup) and CPU affinity.").fixed(),
+    key("server.max_connections", Kind::Count, Text("10000"),
+        "Connections at a time; at the limit the longest-idle one is closed, and with none idle new ones wait. The limit of open files is raised at start as far as allowed."),
     key("server.header_timeout", Kind::Duration, Text("10s"),
         "Time to receive a request head."),
     key("server.idle_timeout", Kind::Duration, Text("75s"),

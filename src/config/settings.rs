@@ -46,6 +46,8 @@ pub struct Server {
     /// Permission bits of a unix listener's socket file.
     pub socket_mode: u32,
     pub workers: NonZeroUsize,
+    /// Connections of clients at a time, in all workers together.
+    pub max_connections: usize,
     pub header_timeout: Duration,
     pub idle_timeout: Duration,
     /// Bytes of a request head.

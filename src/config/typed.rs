@@ -15,8 +15,8 @@ use super::reader::Reader;
 use super::rule::RouteRule;
 use super::settings::{Access, Admin, Bitbucket, Codescan, Log, Server, Session, Settings};
 use super::values::{
-    body_size, client_tokens, count, header_size, lifetime, log_filter, log_format, path, pause,
-    ready_need, socket_mode, switch, timeout, workers,
+    body_size, client_tokens, count, header_size, lifetime, log_filter, log_format,
+    max_connections, path, pause, ready_need, socket_mode, switch, timeout, workers,
 };
 
 /// Where the redirection endpoint stands below `server.public_url`.
@@ -77,6 +77,7 @@ fn server(read: &mut Reader) -> Option<Server> {
         proxy_protocol: read.one("server.proxy_protocol", switch),
         socket_mode: read.one("server.socket_mode", socket_mode),
         workers: read.one("server.workers", workers),
+        max_connections: read.one("server.max_connections", max_connections),
         header_timeout: read.one("server.header_timeout", timeout),
         idle_timeout: read.one("server.idle_timeout", timeout),
         max_header_size: read.one("server.max_header_size", header_size),

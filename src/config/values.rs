@@ -115,6 +115,11 @@ pub(super) fn workers(text: &str) -> Result<NonZeroUsize, String> {
     NonZeroUsize::new(number).ok_or_else(|| "must be at least 1".into())
 }
 
+/// `server.max_connections`.
+pub(super) fn max_connections(text: &str) -> Result<usize, String> {
+    count(text, &(1..=1_000_000))
+}
+
 /// `server.socket_mode`: `0660`, `660` or `0o660`.
 pub(super) fn socket_mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -16,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::connect::Target;
 use super::h1::exchange::{Exchange, ExchangeError};
+use super::pace::Pace;
 use super::pool::{Lease, Place, Way};
 use super::sink::Either;
 use super::trailers::Upwards;
@@ -30,12 +32,14 @@ struct Progress {
     trailers: Option<Upwards>,
     seen: Cell<u64>,
     has_ended: Cell<bool>,
+    stuck_since: Cell<Option<Instant>>,
     fault: Cell<Option<Fault>>,
 }
 
 #[derive(Clone, Copy)]
 enum Fault {
     TooLarge,
+    TooSlow,
     Broken,
 }
 
@@ -48,6 +52,7 @@ impl Upload {
             trailers,
             seen: Cell::new(0),
             has_ended: Cell::new(false),
+            stuck_since: Cell::new(None),
             fault: Cell::new(None),
         }))
     }
@@ -55,6 +60,11 @@ impl Upload {
     /// Whether the last byte was handed over, or the body given up.
     pub fn has_ended(&self) -> bool {
         self.0.has_ended.get()
+    }
+
+    /// Since when `CodeScan` has taken nothing of what waits for it.
+    pub fn stuck_since(&self) -> Option<Instant> {
+        self.0.stuck_since.get()
     }
 
     fn end(&self) {
@@ -86,6 +96,7 @@ impl Upload {
     pub(super) fn fault(&self, error: &ExchangeError) -> ForwardError {
         match self.0.fault.get() {
             Some(Fault::TooLarge) => ForwardError::BodyTooLarge,
+            Some(Fault::TooSlow) => ForwardError::BodyTooSlow,
             Some(Fault::Broken) => ForwardError::BadBody,
             None => ForwardError::Unreachable(error.to_string()),
         }
@@ -101,6 +112,7 @@ pub struct BodyError;
 pub struct RequestBody {
     incoming: Option<Incoming>,
     upload: Upload,
+    pace: Pace,
 }
 
 impl RequestBody {
@@ -108,7 +120,19 @@ impl RequestBody {
         if incoming.is_none() {
             upload.end();
         }
-        Self { incoming, upload }
+        Self { incoming, upload, pace: Pace::default() }
+    }
+
+    /// Notes whether something waits for `CodeScan` to take it, and whether it just took some.
+    pub(super) fn note_stuck(&self, waits: bool, took_some: bool) {
+        let stuck = &self.upload.0.stuck_since;
+        let since = stuck.get().filter(|_| !took_some);
+        stuck.set(waits.then(|| since.unwrap_or_else(Instant::now)));
+    }
+
+    fn broken(&self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.upload.0.fault.set(Some(fault));
+        Poll::Ready(Some(Err(BodyError)))
     }
 }
 
@@ -121,19 +145,21 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        match ready!(Pin::new(incoming).poll_frame(cx)) {
+        let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {
+            ready!(self.pace.poll_too_slow(cx));
+            return self.broken(Fault::TooSlow);
+        };
+        match frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
+                self.pace.came(length);
                 let counted = self.upload.count(length);
                 if self.is_end_stream() {
                     self.upload.end();
                 }
                 Poll::Ready(Some(counted.map(|()| self.upload.filter(frame))))
             }
-            Some(Err(_)) => {
-                self.upload.0.fault.set(Some(Fault::Broken));
-                Poll::Ready(Some(Err(BodyError)))
-            }
+            Some(Err(_)) => self.broken(Fault::Broken),
             None => {
                 self.upload.end();
                 Poll::Ready(None)
@@ -403,5 +429,69 @@ impl Body for ResponseBody {
             Self::Piped { length, .. } => *length,
         };
         length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use http::{Request, Response};
+    use http_body_util::{BodyExt, Empty};
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    /// What became of the body of a request that `client` sends.
+    async fn received(client: impl AsyncFnOnce(DuplexStream)) -> Result<usize, &'static str> {
+        let (theirs, ours) = duplex(4096);
+        let outcome = Rc::new(Cell::new(None));
+        let noted = Rc::clone(&outcome);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let noted = Rc::clone(&noted);
+            async move {
+                let upload = Upload::new(None, None);
+                let body = RequestBody::new(Some(request.into_body()), upload.clone());
+                let read = body.collect().await.map(|body| body.to_bytes().len());
+                let said = |_| match upload.fault(&ExchangeError::Upload) {
+                    ForwardError::BodyTooSlow => "too slow",
+                    _ => "something else",
+                };
+                noted.set(Some(read.map_err(said)));
+                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+            }
+        });
+        let serving = http1::Builder::new().serve_connection(TokioIo::new(ours), service);
+        let ((), _) = tokio::join!(client(theirs), serving);
+        outcome.take().expect("a request")
+    }
+
+    async fn drip(mut client: DuplexStream, pieces: usize, piece: usize, pause: Duration) {
+        let head = format!(
+            "POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            pieces * piece
+        );
+        client.write_all(head.as_bytes()).await.expect("room");
+        for _ in 0..pieces {
+            tokio::time::sleep(pause).await;
+            if client.write_all(&vec![0; piece]).await.is_err() {
+                return;
+            }
+        }
+        // Who hangs up early is not answered.
+        let _ = client.read_to_end(&mut Vec::new()).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_given_up_and_a_slow_one_is_not() {
+        let second = Duration::from_secs(1);
+        let slow = received(async |client| drip(client, 300, 300, second).await).await;
+        assert_eq!(slow, Ok(90_000));
+        let dripping = received(async |client| drip(client, 300, 30, second).await).await;
+        assert_eq!(dripping, Err("too slow"));
     }
 }

@@ -10,6 +10,7 @@ pub mod fields;
 pub mod forwarded;
 pub mod h1;
 pub mod h2;
+mod pace;
 pub mod pool;
 pub mod probe;
 pub mod silence;
@@ -51,6 +52,9 @@ pub enum ForwardError {
     /// The client's body went over `server.max_body_size`.
     #[error("the request body is larger than server.max_body_size")]
     BodyTooLarge,
+    /// The client's body came too slowly.
+    #[error("the request body came too slowly")]
+    BodyTooSlow,
     /// The client's body broke off or was malformed.
     #[error("the request body could not be read")]
     BadBody,

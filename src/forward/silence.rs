@@ -23,7 +23,8 @@ struct Entry {
 }
 
 impl Silences {
-    /// Runs from the last byte of the request.
+    /// Runs from the last byte of the request, or since `CodeScan` took one while there was one
+    /// for it.
     pub fn watch<'a>(&'a self, upload: &'a Upload, limit: Duration) -> Silence<'a> {
         Silence { silences: self, upload, limit, key: None }
     }
@@ -31,11 +32,12 @@ impl Silences {
     /// Wakes those who have waited long enough. Called from the worker's tick.
     pub fn look(&self, now: Instant) {
         for (_, entry) in &mut *self.0.borrow_mut() {
-            if !entry.upload.has_ended() {
-                continue;
-            }
-            let since = *entry.since.get_or_insert(now);
-            if now.saturating_duration_since(since) >= entry.limit {
+            let since = if entry.upload.has_ended() {
+                Some(*entry.since.get_or_insert(now))
+            } else {
+                entry.upload.stuck_since()
+            };
+            if since.is_some_and(|since| now.saturating_duration_since(since) >= entry.limit) {
                 entry.is_over = true;
                 entry.waker.wake_by_ref();
             }

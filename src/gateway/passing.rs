@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, SET_COOKIE, UPGRADE};
+use http::header::{CONNECTION, HOST, SET_COOKIE, UPGRADE};
 use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
@@ -206,12 +206,21 @@ impl Exchange<'_> {
                 let limit = self.snapshot.settings().server.max_body_size;
                 Problem::body_too_large(limit.unwrap_or_default())
             }
+            ForwardError::BodyTooSlow => {
+                Problem::invalid_request("The body of this request came too slowly.")
+            }
             ForwardError::BadBody => {
                 Problem::invalid_request("The body of this request broke off.")
             }
         };
         tracing::warn!(request_id, "not forwarded: {error}");
-        self.refuse(&problem)
+        let version = self.head().version;
+        let mut refusal = self.refuse(&problem);
+        if matches!(error, ForwardError::BodyTooSlow) && version < Version::HTTP_2 {
+            // Nobody waits for the rest.
+            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        refusal
     }
 
     fn tunnel(&self, response: &mut Response<ResponseBody>) {

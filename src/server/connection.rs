@@ -22,6 +22,8 @@ pub struct Limits {
     pub header: Duration,
     /// Between an answer and the next head.
     pub idle: Duration,
+    /// In all workers together.
+    pub connections: usize,
 }
 
 /// What a connection is at. Shared by its stream, its answers and the tick.
@@ -34,8 +36,12 @@ pub struct Activity {
     uploads: AtomicBool,
     /// Milliseconds from `opened` to when it began to linger.
     lingers_from: AtomicU64,
+    /// Nothing but its socket is kept.
+    parked: AtomicBool,
     wish: AtomicU8,
     wished: Notify,
+    /// Its stream was dropped.
+    gone: Notify,
 }
 
 const READS_HEAD: u8 = 0;
@@ -48,6 +54,8 @@ const FLUSHES: u8 = 4;
 const RESTS: u8 = 5;
 /// HTTP/2 that was told to go away, and has to say that it heard.
 const LEAVES: u8 = 6;
+/// It carries another protocol, and no limit of HTTP's holds.
+const TUNNELS: u8 = 7;
 
 /// How long a closed connection may be silent before nothing more is expected on it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -57,6 +65,9 @@ const LINGER_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How long an HTTP/2 connection that is told to go away may take to.
 const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long an HTTP/1.1 connection idles before it is parked.
+const PARKED_AFTER: Duration = Duration::from_millis(500);
 
 /// Bytes thrown away at a time.
 const SCRATCH: usize = 16 * 1024;
@@ -68,6 +79,8 @@ pub enum Wish {
     Finish,
     /// End now.
     Close,
+    /// Let go of everything but the socket until the next bytes come.
+    Park,
 }
 
 impl Activity {
@@ -79,8 +92,10 @@ impl Activity {
             since: AtomicU64::new(0),
             uploads: AtomicBool::new(false),
             lingers_from: AtomicU64::new(0),
+            parked: AtomicBool::new(false),
             wish: AtomicU8::new(0),
             wished: Notify::new(),
+            gone: Notify::new(),
         })
     }
 
@@ -144,19 +159,68 @@ impl Activity {
         now.saturating_duration_since(self.opened).saturating_sub(moment)
     }
 
+    /// Since when it has been between two requests, if it is and was not asked to end.
+    pub fn idle_since(&self) -> Option<Instant> {
+        let idles = matches!(self.phase.load(Ordering::Relaxed), IDLES | RESTS);
+        (idles && !self.is_asked())
+            .then(|| self.opened + Duration::from_millis(self.since.load(Ordering::Relaxed)))
+    }
+
+    /// HTTP/1.1: whether it has idled for a while and may be parked. Not after a request with a
+    /// body: some of that may still be on its way.
+    pub fn may_park(&self, now: Instant) -> bool {
+        self.phase.load(Ordering::Relaxed) == IDLES
+            && !self.uploads.load(Ordering::Relaxed)
+            && !self.parked.load(Ordering::Relaxed)
+            && !self.is_asked()
+            && self.age_of(&self.since, now) >= PARKED_AFTER
+    }
+
+    /// It is parked from now on, or no longer.
+    pub fn parks(&self, parked: bool) {
+        self.parked.store(parked, Ordering::Relaxed);
+    }
+
+    /// Some of the next head is there already.
+    pub fn reads_head(&self) {
+        self.enter(READS_HEAD);
+    }
+
     pub fn ask(&self, wish: Wish) {
         self.wish.store(wish as u8 + 1, Ordering::Relaxed);
         self.wished.notify_one();
     }
 
+    /// Whether a wish was told and still holds.
+    pub fn is_asked(&self) -> bool {
+        self.wish.load(Ordering::Relaxed) != 0
+    }
+
     /// Resolves with each wish of the worker.
     pub async fn wished(&self) -> Wish {
-        self.wished.notified().await;
-        if self.wish.load(Ordering::Relaxed) == Wish::Finish as u8 + 1 {
-            Wish::Finish
-        } else {
-            Wish::Close
+        loop {
+            self.wished.notified().await;
+            let (wish, phase) =
+                (self.wish.load(Ordering::Relaxed), self.phase.load(Ordering::Relaxed));
+            if wish == Wish::Close as u8 + 1 {
+                return Wish::Close;
+            }
+            if wish == Wish::Finish as u8 + 1 && phase != READS_HEAD {
+                return Wish::Finish;
+            }
+            // hyper would close it at once, and the request would be lost: asked again later.
+            self.wish.store(0, Ordering::Relaxed);
+            if wish == Wish::Park as u8 + 1 && phase == IDLES {
+                return Wish::Park;
+            }
         }
+    }
+
+    /// Resolves when the stream is gone. One that was not dropped with its connection has become
+    /// a tunnel.
+    pub async fn gone(&self) {
+        self.phase.store(TUNNELS, Ordering::Relaxed);
+        self.gone.notified().await;
     }
 }
 
@@ -169,6 +233,19 @@ pub struct Watched {
 impl Watched {
     pub fn new(stream: Rewound, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
+    }
+}
+
+impl Watched {
+    /// Resolves when bytes, or the end, can be read.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.activity.gone.notify_one();
     }
 }
 

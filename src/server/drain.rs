@@ -6,8 +6,13 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Serving,
+    /// Whoever heeds readiness goes elsewhere. Connections are still taken, but each HTTP/1.1
+    /// answer closes its own, so that later none has to be cut between two requests.
+    Leaving,
     /// No new connections; those that there are end after the answer they carry.
     Draining,
+    /// What has not ended by itself is cut.
+    Cutting,
 }
 
 /// Tells workers of the phase.
@@ -23,14 +28,15 @@ impl DrainControl {
         (Self(sender), Drain(receiver))
     }
 
-    pub fn begin(&self) {
-        self.0.send_replace(Phase::Draining);
+    /// Phases only ever follow each other downwards.
+    pub fn enter(&self, phase: Phase) {
+        self.0.send_replace(phase);
     }
 }
 
 impl Drain {
-    /// Resolves when draining begins, or the program ends otherwise.
-    pub async fn begun(&mut self) {
-        let _ = self.0.wait_for(|phase| *phase >= Phase::Draining).await;
+    /// Resolves when it has come as far as `wanted`, or the program ends otherwise.
+    pub async fn reached(&mut self, wanted: Phase) {
+        let _ = self.0.wait_for(|phase| *phase >= wanted).await;
     }
 }

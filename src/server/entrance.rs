@@ -11,11 +11,11 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
-use super::http2;
 use super::peer::Peer;
 use super::proxy_protocol::{self, HeaderError};
 use super::stream::{ClientStream, Rewound};
-use super::worker::{Application, Registered, serve_http1};
+use super::worker::{Application, Registered};
+use super::{http1, http2};
 use crate::tls::ALPN_HTTP2;
 
 /// How a connection has to begin.
@@ -66,16 +66,19 @@ pub(super) async fn serve<A: Application>(place: Registered<A>, stream: ClientSt
     let _open = worker.metrics.hold(|worker| &worker.connections);
     let entrance = worker.application.entrance(peer);
     let entered = tokio::select! {
-        entered = enter(entrance, stream, peer) => entered,
+        // Boxed, as is all that a connection needs only for a while: its task stays as long as it.
+        entered = Box::pin(enter(entrance, stream, peer)) => entered,
         // It has asked for nothing yet.
         _ = place.activity.wished() => return,
     };
     match entered {
         Ok(Entered { stream, peer, protocol: Protocol::Http1 }) => {
-            serve_http1(&place, stream, peer).await;
+            http1::serve(&place, stream, peer).await;
+            // A tunnel goes on without it.
+            place.activity.gone().await;
         }
         Ok(Entered { stream, peer, protocol: Protocol::Http2 }) => {
-            http2::serve(&place, stream, peer).await;
+            Box::pin(http2::serve(&place, stream, peer)).await;
         }
         Err(error) => tracing::debug!(peer = ?peer.address(), "a connection was closed: {error}"),
     }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -327,6 +328,8 @@ fn is_text(bytes: &[u8]) -> bool {
 
 /// A stream whose requests are followed while they are read.
 pub struct Followed<S> {
+    /// Was followed already, and is read once more.
+    unread: Bytes,
     stream: S,
     follower: Follower,
     verdicts: Arc<Verdicts>,
@@ -335,7 +338,20 @@ pub struct Followed<S> {
 impl<S> Followed<S> {
     /// Of a connection that speaks HTTP/1.x, from its first byte.
     pub fn new(stream: S, verdicts: Arc<Verdicts>) -> Self {
-        Self { stream, follower: Follower::default(), verdicts }
+        Self { unread: Bytes::new(), stream, follower: Follower::default(), verdicts }
+    }
+
+    /// Puts back what the parser has read and not used.
+    pub fn put_back(&mut self, unread: Bytes) {
+        self.unread = unread;
+    }
+
+    pub fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    pub fn get_ref(&self) -> &S {
+        &self.stream
     }
 }
 
@@ -348,6 +364,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
         let this = self.get_mut();
         if this.follower.stage == Stage::Broken {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        if this.has_unread() {
+            let length = this.unread.len().min(buffer.remaining());
+            buffer.put_slice(&this.unread.split_to(length));
+            return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;

@@ -16,6 +16,20 @@ pub enum ClientStream {
     Tls(Box<TlsStream<Rewound>>),
 }
 
+impl ClientStream {
+    /// Resolves when bytes, or the end, can be read from the socket.
+    async fn readable(&self) -> io::Result<()> {
+        let mut stream = self;
+        loop {
+            match stream {
+                Self::Tcp(inner) => return inner.readable().await,
+                Self::Unix(inner) => return inner.readable().await,
+                Self::Tls(inner) => stream = &inner.get_ref().0.stream,
+            }
+        }
+    }
+}
+
 macro_rules! each_kind {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream {
@@ -81,6 +95,14 @@ impl Rewound {
     pub fn put_back(&mut self, bytes: Bytes) {
         debug_assert!(self.unread.is_empty(), "what was put back before is read first");
         self.unread = bytes;
+    }
+}
+
+impl Rewound {
+    /// Resolves when there is something to read. Nothing may be read ahead in between: over TLS
+    /// everything that came before must have been read.
+    pub async fn readable(&self) -> io::Result<()> {
+        if self.unread.is_empty() { self.stream.readable().await } else { Ok(()) }
     }
 }
 

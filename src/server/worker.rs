@@ -2,35 +2,35 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::future::Future;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Request, Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::connection::{Activity, Limits, Served, Watched, Wish};
-use super::drain::Drain;
+use super::accept_faults::AcceptFaults;
+use super::capacity::{Place, Share};
+use super::connection::{Activity, Limits, Wish};
+use super::drain::{Drain, Phase};
 use super::entrance::{self, Entrance};
 use super::listen::Listener;
 use super::peer::Peer;
-use super::raw_head::{Followed, Verdicts};
-use super::stream::Rewound;
+use super::stream::ClientStream;
 use crate::telemetry::worker_metrics::WorkerMetrics;
 
 /// How often a worker looks after things.
 pub const TICK: Duration = Duration::from_millis(500);
 
-/// Rest after an `accept` that failed, as it does when files run out.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// While draining: how long a client may take for a head, as it may have none to send.
+const DRAIN_HEADER: Duration = Duration::from_secs(1);
+
+/// How long a draining worker takes those who wait in the queue.
+const REST_OF_QUEUE: Duration = Duration::from_millis(50);
 
 /// Answers requests. Shared by all connections of one worker.
 pub trait Application: 'static {
@@ -38,8 +38,7 @@ pub trait Application: 'static {
         + Unpin
         + 'static;
 
-    /// Answers one request; one with a [`HeadFault`](super::raw_head::HeadFault) among its
-    /// extensions must be refused and its connection closed. Dropped when the client leaves.
+    /// Answers one request. Dropped when the client leaves.
     fn answer(
         &self,
         request: Request<Incoming>,
@@ -64,119 +63,144 @@ pub trait Application: 'static {
 pub struct Worker<A> {
     pub(super) application: A,
     pub(super) metrics: Arc<WorkerMetrics>,
+    share: Share,
+    phase: Cell<Phase>,
+    accept_faults: AcceptFaults,
     connections: RefCell<HashMap<u64, Arc<Activity>>>,
     next: Cell<u64>,
 }
 
 impl<A: Application> Worker<A> {
-    pub fn new(application: A, metrics: Arc<WorkerMetrics>) -> Rc<Self> {
-        Rc::new(Self { application, metrics, connections: RefCell::default(), next: Cell::new(0) })
+    pub fn new(application: A, metrics: Arc<WorkerMetrics>, share: Share) -> Rc<Self> {
+        Rc::new(Self {
+            application,
+            metrics,
+            share,
+            phase: Cell::new(Phase::Serving),
+            accept_faults: AcceptFaults::default(),
+            connections: RefCell::default(),
+            next: Cell::new(0),
+        })
     }
 
-    /// Serves until draining has begun and the last connection is gone. Must run within a
-    /// `LocalRuntime`.
+    /// Serves until draining has begun and the last connection is gone, or those that are left
+    /// shall be cut: they are, when the runtime is dropped. Must run within a `LocalRuntime`.
     pub async fn run(self: Rc<Self>, listener: Listener, mut drain: Drain) {
         let ticking = tokio::task::spawn_local(Rc::clone(&self).keep_ticking());
         tokio::select! {
             () = self.accept_all(&listener) => {}
-            () = drain.begun() => {}
+            () = self.follow(&mut drain) => {}
         }
+        self.accept_rest(&listener).await;
         drop(listener);
-        for activity in self.connections.borrow().values() {
-            activity.ask(Wish::Finish);
-        }
+        self.look_after_all(Instant::now());
         let mut waiting = interval(Duration::from_millis(20));
         while !self.connections.borrow().is_empty() {
-            waiting.tick().await;
+            tokio::select! {
+                _ = waiting.tick() => {}
+                () = drain.reached(Phase::Cutting) => break,
+            }
         }
         ticking.abort();
         self.application.tick(Instant::now());
     }
 
+    async fn follow(&self, drain: &mut Drain) {
+        for phase in [Phase::Leaving, Phase::Draining] {
+            drain.reached(phase).await;
+            self.phase.set(phase);
+        }
+    }
+
     async fn accept_all(self: &Rc<Self>, listener: &Listener) {
+        let limit = || self.application.limits().connections;
         loop {
+            let place = self.share.place(limit, || listener.has_waiting()).await;
             match listener.accept().await {
-                Ok((stream, peer)) => {
-                    self.metrics.connection_accepted();
-                    // Known before it runs, so that a drain that begins now does not pass it by.
-                    let place = Registered::new(Rc::clone(self), Activity::begin(Instant::now()));
-                    // Dropped with the runtime, which lives as long as the worker.
-                    drop(tokio::task::spawn_local(entrance::serve(place, stream, peer)));
-                }
-                Err(error) => {
-                    rest(&error).await;
-                }
+                Ok((stream, peer)) => self.take_in(place, stream, peer),
+                Err(error) => self.accept_faults.handle(&error).await,
             }
         }
+    }
+
+    /// Takes those who wait in the queue when draining begins: the kernel told them that they
+    /// are connected.
+    async fn accept_rest(self: &Rc<Self>, listener: &Listener) {
+        if listener.has_waiting() {
+            let _ = timeout(REST_OF_QUEUE, self.accept_all(listener)).await;
+        }
+    }
+
+    fn take_in(self: &Rc<Self>, place: Place, stream: ClientStream, peer: Peer) {
+        self.metrics.connection_accepted();
+        // Known before it runs, so that a drain that begins now does not pass it by.
+        let activity = Activity::begin(Instant::now());
+        let place = Registered::new(Rc::clone(self), activity, place.occupied());
+        // Dropped with the runtime, which lives as long as the worker.
+        drop(tokio::task::spawn_local(entrance::serve(place, stream, peer)));
     }
 
     async fn keep_ticking(self: Rc<Self>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            let now = Instant::now();
-            self.application.tick(now);
-            let limits = self.application.limits();
-            for activity in self.connections.borrow().values() {
-                if activity.is_overdue(limits, now) {
-                    activity.ask(Wish::Close);
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let now = Instant::now();
+                    self.application.tick(now);
+                    self.look_after_all(now);
                 }
+                () = self.share.called() => self.make_room(),
             }
+        }
+    }
+
+    /// Closes what is overdue, and while draining asks everybody else to finish.
+    fn look_after_all(&self, now: Instant) {
+        let mut limits = self.application.limits();
+        let drains = self.phase.get() >= Phase::Draining;
+        if drains {
+            limits.header = limits.header.min(DRAIN_HEADER);
+        }
+        let mut longest_idle = None;
+        for activity in self.connections.borrow().values() {
+            if activity.is_overdue(limits, now) {
+                activity.ask(Wish::Close);
+            } else if drains && !activity.is_asked() {
+                activity.ask(Wish::Finish);
+            } else if activity.may_park(now) {
+                self.metrics.connection_parked();
+                activity.ask(Wish::Park);
+            }
+            longest_idle = earlier(longest_idle, activity.idle_since());
+        }
+        self.share.tell(longest_idle);
+    }
+
+    /// Has the longest idle connection closed if that is wanted, and tells of the one after it.
+    fn make_room(&self) {
+        let connections = self.connections.borrow();
+        let idle = |activity: &&Arc<Activity>| activity.idle_since().is_some();
+        let all_idle = || connections.values().filter(idle);
+        if self.share.shall_close()
+            && let Some(longest) = all_idle().min_by_key(|activity| activity.idle_since())
+        {
+            longest.ask(Wish::Finish);
+        }
+        self.share.tell(all_idle().filter_map(|activity| activity.idle_since()).min());
+    }
+
+    /// HTTP/1.1: says in an answer that its connection ends with it, once others may not follow.
+    pub(super) fn say_farewell<B>(&self, answer: &mut Response<B>) {
+        if self.phase.get() >= Phase::Leaving {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
 }
 
-async fn rest(error: &io::Error) {
-    tracing::warn!(%error, "the public listener cannot take a connection");
-    tokio::time::sleep(ACCEPT_REST).await;
-}
-
-/// Serves a connection of HTTP/1.1, and of HTTP/1.0.
-pub(super) async fn serve_http1<A: Application>(
-    place: &Registered<A>,
-    stream: Rewound,
-    peer: Peer,
-) {
-    let (this, activity) = (&place.worker, &place.activity);
-    let verdicts = Arc::new(Verdicts::default());
-    let service = service_fn(|mut request: Request<Incoming>| {
-        activity.serves(!request.body().is_end_stream());
-        if let Err(fault) = verdicts.take() {
-            request.extensions_mut().insert(fault);
-        }
-        let activity = Arc::clone(activity);
-        let verdicts = Arc::clone(&verdicts);
-        let worker = Rc::clone(this);
-        async move {
-            let answer = worker.application.answer(request, peer).await;
-            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                verdicts.tunnels();
-            }
-            Ok::<_, Infallible>(answer.map(|body| Served::new(body, activity)))
-        }
-    });
-    let watched = Watched::new(stream, Arc::clone(activity));
-    let io = TokioIo::new(Followed::new(watched, Arc::clone(&verdicts)));
-    let connection = http1::Builder::new()
-        // At most 100 fields, as is the parser's default: to allow more costs each request two
-        // allocations of several KiB.
-        .max_buf_size(this.application.head_buffer())
-        // The tick sees to it.
-        .header_read_timeout(None)
-        .serve_connection(io, service)
-        .with_upgrades();
-    tokio::pin!(connection);
-    loop {
-        tokio::select! {
-            // What a client did wrong on the wire is no news.
-            _ = connection.as_mut() => return,
-            wish = activity.wished() => match wish {
-                Wish::Finish => connection.as_mut().graceful_shutdown(),
-                Wish::Close => return,
-            },
-        }
-    }
+/// The earlier of two moments, where there are two.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// A connection's place among its worker's.
@@ -184,14 +208,15 @@ pub(super) struct Registered<A> {
     pub(super) worker: Rc<Worker<A>>,
     number: u64,
     pub(super) activity: Arc<Activity>,
+    _place: Place,
 }
 
 impl<A> Registered<A> {
-    fn new(worker: Rc<Worker<A>>, activity: Arc<Activity>) -> Self {
+    fn new(worker: Rc<Worker<A>>, activity: Arc<Activity>, place: Place) -> Self {
         let number = worker.next.get();
         worker.next.set(number + 1);
         worker.connections.borrow_mut().insert(number, Arc::clone(&activity));
-        Self { worker, number, activity }
+        Self { worker, number, activity, _place: place }
     }
 }
 

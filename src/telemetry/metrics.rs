@@ -88,6 +88,11 @@ impl Metrics {
     /// The counters of worker number `index` (from 0).
     ///
     /// # Panics
+    /// How often a connection of a client was parked, in all workers.
+    pub fn connections_parked(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.connections_parked()).sum()
+    }
+
     /// If there is no such worker.
     pub fn worker(&self, index: usize) -> Arc<WorkerMetrics> {
         Arc::clone(&self.workers[index])
@@ -322,6 +327,7 @@ mod tests {
             "active_requests",
             "connections",
             "connections_accepted_total{worker=\"1\"}",
+            "connections_parked_total",
             "logins_total{result=\"success\"}",
             "logins_started_total",
             "sessions",

@@ -76,6 +76,7 @@ pub struct WorkerMetrics {
     own_duration: Durations,
     total_duration: Durations,
     accepted: AtomicU64,
+    parked: AtomicU64,
     upstream_connect_errors: AtomicU64,
     /// Requests whose response has not been sent to its end.
     pub active_requests: Level,
@@ -112,6 +113,16 @@ impl WorkerMetrics {
         add(&self.accepted, 1);
     }
 
+    /// Counts a connection that idles and lets go of its buffers.
+    pub fn connection_parked(&self) {
+        add(&self.parked, 1);
+    }
+
+    /// How often one did.
+    pub fn connections_parked(&self) -> u64 {
+        self.parked.load(Ordering::Relaxed)
+    }
+
     /// Counts a connection to `CodeScan` that could not be made.
     pub fn upstream_connect_failed(&self) {
         add(&self.upstream_connect_errors, 1);
@@ -125,7 +136,8 @@ impl WorkerMetrics {
     }
 }
 
-/// A number that goes up and down. Calls must come in pairs; [`WorkerMetrics::hold`] sees to it.
+/// A number that goes up and down, on its worker's thread only. Calls must come in pairs;
+/// [`WorkerMetrics::hold`] sees to it.
 #[derive(Debug, Default)]
 pub struct Level(AtomicU64);
 
@@ -135,7 +147,7 @@ impl Level {
     }
 
     pub fn down(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.store(self.0.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     }
 
     pub fn get(&self) -> u64 {
@@ -181,8 +193,9 @@ impl Durations {
     }
 }
 
+/// Nobody else writes to it, so a load and a store do, and cost a fraction of one operation.
 fn add(counter: &AtomicU64, n: u64) {
-    counter.fetch_add(n, Ordering::Relaxed);
+    counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
 }
 
 /// Writes the sums over all `workers`.
@@ -193,6 +206,7 @@ pub(super) fn encode(
     encode_requests(workers, encoder)?;
     encode_durations(workers, encoder)?;
     encode_accepted(workers, encoder)?;
+    encode_parked(workers, encoder)?;
     encode_upstream(workers, encoder)?;
     for (name, help, level) in LEVELS {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
@@ -270,6 +284,16 @@ fn encode_accepted(
         ConstCounter::new(count).encode(metric.encode_family(&[("worker", index)])?)?;
     }
     Ok(())
+}
+
+fn encode_parked(
+    workers: &[Arc<WorkerMetrics>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> fmt::Result {
+    let help = "Times an idle connection of a client was reduced to its socket";
+    let metric =
+        encoder.encode_descriptor("connections_parked", help, None, MetricType::Counter)?;
+    ConstCounter::new(sum(workers, |worker| &worker.parked)).encode(metric)
 }
 
 fn encode_upstream(

@@ -2,6 +2,9 @@
 
 use http::StatusCode;
 
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::websocket::WebSocket;
 use crate::harness::wire::get;
 use crate::harness::{Settings, Stage, pattern, wait_until};
 
@@ -20,21 +23,35 @@ async fn is_unready(stage: &Stage) {
     .await;
 }
 
+async fn nobody_listens(stage: &Stage) {
+    wait_until("nobody listens any more", async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", stage.proxy.port())).await.is_err()
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn told_to_stop_it_is_unready_at_once_and_still_serves() {
     let mut stage = open_to_all(|settings| {
         settings.text("server.drain_delay", "20s").text("server.drain_timeout", "24s");
     })
     .await;
-    let mut kept = stage.client().open().await;
-    kept.get("/bytes/1", "").await;
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let mut wire = stage.client().open().await;
+        assert_eq!(wire.get("/bytes/1", "").await.header("connection"), None);
+        kept.push(wire);
+    }
     stage.proxy.signal("TERM");
     is_unready(&stage).await;
     assert!(stage.admin("/readyz").await.text().contains("draining"));
     assert_eq!(stage.admin("/livez").await.status, StatusCode::OK);
-    for _ in 0..3 {
+    for mut old in kept {
         assert_eq!(stage.client().get("/bytes/3").await.body, pattern(3), "a new connection");
-        assert_eq!(kept.get("/bytes/3", "").await.body, pattern(3), "an old one");
+        let answer = old.get("/bytes/3", "").await;
+        assert_eq!(answer.body, pattern(3), "an old one");
+        assert_eq!(answer.header("connection"), Some("close"), "it is to be used no more");
+        assert!(old.is_closed().await);
     }
     // Whoever asks twice does not want to wait.
     stage.proxy.signal("TERM");
@@ -81,10 +98,7 @@ async fn new_connections_are_refused_once_it_drains() {
     slow.send(get("/hang", "")).await;
     stage.codescan.wait_for(|request| request.path() == "/hang").await;
     stage.proxy.signal("TERM");
-    wait_until("nobody listens any more", async || {
-        tokio::net::TcpStream::connect(("127.0.0.1", stage.proxy.port())).await.is_err()
-    })
-    .await;
+    nobody_listens(&stage).await;
     drop(slow);
     assert_eq!(stage.proxy.ended().await.code(), Some(0));
 }
@@ -99,10 +113,71 @@ async fn what_does_not_end_is_cut_in_time() {
     endless.send(get("/api/push/sonarlint_events", "")).await;
     endless.head().await;
     stage.proxy.signal("TERM");
-    stage.proxy.ended().await;
+    assert_eq!(stage.proxy.ended().await.code(), Some(0));
     stage.proxy.wait_for_log(&["server.drain_timeout"]).await;
     stage.codescan.wait_for_event_streams(0).await;
-    endless.rest().await;
+    let rest = endless.rest().await;
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "it must not seem whole");
+    let line = stage.proxy.wait_for_log(&["\"target\":\"access\"", "sonarlint_events"]).await;
+    assert!(line.contains("\"status\":200"), "{line}");
+}
+
+#[tokio::test]
+async fn a_tunnel_goes_on_until_it_is_cut_in_time() {
+    let mut stage = Stage::with(|settings| {
+        settings.text("server.drain_timeout", "2s");
+    })
+    .await;
+    let session = stage.session_of("jcitizen").await;
+    let mut socket = WebSocket::open(&session, "/ws", &[]).await.expect("a tunnel");
+    stage.proxy.signal("TERM");
+    nobody_listens(&stage).await;
+    socket.send(Message::text("still here")).await;
+    assert_eq!(socket.next().await, Some(Message::text("still here")));
+    assert_eq!(socket.next().await, None);
+    stage.codescan.wait_for_websockets(0).await;
+    assert_eq!(stage.proxy.ended().await.code(), Some(0));
+    stage.proxy.wait_for_log(&["server.drain_timeout"]).await;
+}
+
+#[tokio::test]
+async fn a_tunnel_that_ends_lets_it_go() {
+    let mut stage = Stage::set().await;
+    let session = stage.session_of("jcitizen").await;
+    let mut socket = WebSocket::open(&session, "/ws", &[]).await.expect("a tunnel");
+    stage.proxy.signal("TERM");
+    nobody_listens(&stage).await;
+    socket.send(Message::Close(None)).await;
+    assert!(matches!(socket.next().await, Some(Message::Close(_))));
+    drop(socket);
+    assert_eq!(stage.proxy.ended().await.code(), Some(0));
+    stage.proxy.wait_for_log(&["drained"]).await;
+}
+
+/// It was let in, so it may ask; and so may one that has been told nothing yet.
+#[tokio::test]
+async fn a_head_on_its_way_is_still_served() {
+    let mut stage = open_to_all(|_| {}).await;
+    let (start, end) = ("GET /bytes/5 HTTP/1.1\r\nHost: h\r\n", "\r\n");
+    let mut used = stage.client().open().await;
+    used.get("/bytes/1", "").await;
+    let mut fresh = stage.client().open().await;
+    for wire in [&mut used, &mut fresh] {
+        wire.send(start).await;
+    }
+    // Answered after what was sent before has been read.
+    for _ in 0..10 {
+        stage.client().get("/bytes/1").await;
+    }
+    stage.proxy.signal("TERM");
+    nobody_listens(&stage).await;
+    for wire in [&mut used, &mut fresh] {
+        wire.send(end).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.body, pattern(5));
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    assert_eq!(stage.proxy.ended().await.code(), Some(0));
 }
 
 #[tokio::test]

@@ -36,8 +36,8 @@ async fn asks(stage: &Stage, path: &str) -> Wire {
     wire
 }
 
-async fn connections(stage: &Stage, state: &str) -> f64 {
-    stage.metric(&format!("upstream_connections{{state=\"{state}\"}}")).await
+async fn connections(stage: &Stage, kind: &str) -> f64 {
+    stage.metric(&format!("upstream_connections{{state=\"{kind}\"}}")).await
 }
 
 async fn wait_for_requests(stage: &Stage, requests: f64) {

@@ -25,6 +25,7 @@ fn the_defaults_are_those_of_the_reference() {
     assert_eq!(server.listen, ListenAddress::Tcp(([0, 0, 0, 0], 8080).into()));
     assert_eq!((server.socket_mode, server.max_header_size), (0o660, 32 * 1024));
     assert_eq!(server.max_body_size, None);
+    assert_eq!(server.max_connections, 10_000);
     assert_eq!(server.drain_timeout, Duration::from_secs(25));
     assert_eq!(settings.admin.listen, ([0, 0, 0, 0], 8081).into());
     assert_eq!(settings.admin.ready_needs, [ReadyNeed::Codescan]);

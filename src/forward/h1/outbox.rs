@@ -84,6 +84,11 @@ impl Outbox {
         self.waiting >= FULL
     }
 
+    /// Bytes that wait to be written.
+    pub fn left(&self) -> usize {
+        self.head.len() - self.head_sent + self.waiting
+    }
+
     /// Writes as much as the connection takes; ready when all is written.
     pub fn poll_send(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.head_sent < self.head.len() || self.waiting > 0 {

@@ -85,7 +85,10 @@ impl Sending {
                     return Poll::Ready(Err(error));
                 }
             };
-            if ready!(outbox.poll_send(stream, cx)).is_err() {
+            let left = outbox.left();
+            let sent = outbox.poll_send(stream, cx);
+            self.note_stuck(sent.is_pending(), outbox.left() < left);
+            if ready!(sent).is_err() {
                 // It may have answered already and hung up; the answer will tell.
                 *self = Self::GivenUp;
                 return Poll::Ready(Ok(()));
@@ -98,6 +101,12 @@ impl Sending {
                 Taken::Waiting => return Poll::Pending,
                 Taken::Enough => {}
             }
+        }
+    }
+
+    fn note_stuck(&self, waits: bool, took_some: bool) {
+        if let Self::Length(body) | Self::Chunked(body) = self {
+            body.note_stuck(waits, took_some);
         }
     }
 

@@ -61,7 +61,10 @@ impl Going {
             if self.stream.poll_reset(cx).is_ready() {
                 return Poll::Ready(Ok(End::Refused));
             }
-            if let Some(end) = ready!(self.poll_hand_over(cx)) {
+            let before = self.waiting.len();
+            let handed_over = self.poll_hand_over(cx);
+            self.body.note_stuck(handed_over.is_pending(), self.waiting.len() < before);
+            if let Some(end) = ready!(handed_over) {
                 return Poll::Ready(Ok(end));
             }
             if let Some(end) = ready!(self.poll_take_in(cx))? {

@@ -23,13 +23,19 @@ pub struct Settings {
     /// Lines of `[codescan.headers]`; empty: the default.
     pub headers: Vec<(String, String)>,
     pub environment: Vec<(String, String)>,
+    /// How many files it may have open; `None`: as many as the test.
+    pub open_files: Option<u32>,
 }
 
 impl Settings {
     /// The five that are needed, and every word in the log.
     pub fn between(bitbucket: &Bitbucket, codescan: &Codescan) -> Self {
-        let mut settings =
-            Self { values: BTreeMap::new(), headers: Vec::new(), environment: Vec::new() };
+        let mut settings = Self {
+            values: BTreeMap::new(),
+            headers: Vec::new(),
+            environment: Vec::new(),
+            open_files: None,
+        };
         settings.text("bitbucket.url", &bitbucket.url());
         settings.text("bitbucket.client_id", bitbucket.client_id());
         settings.text("bitbucket.client_secret", bitbucket.client_secret());
@@ -269,7 +275,7 @@ impl Drop for Proxy {
 fn spawn(settings: &Settings, file: &Path, log: &Path) -> Child {
     let output = fs::OpenOptions::new().append(true).open(log).expect("the log opens");
     let errors = output.try_clone().expect("one file for both outputs");
-    Command::new(env!("CARGO_BIN_EXE_codescan-oauth-proxy"))
+    program(settings.open_files)
         .arg("--config")
         .arg(file)
         .env_remove("HTTPS_PROXY")
@@ -280,6 +286,14 @@ fn spawn(settings: &Settings, file: &Path, log: &Path) -> Child {
         .stderr(errors)
         .spawn()
         .expect("the proxy starts")
+}
+
+fn program(open_files: Option<u32>) -> Command {
+    let program = env!("CARGO_BIN_EXE_codescan-oauth-proxy");
+    let Some(limit) = open_files else { return Command::new(program) };
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n $0 && exec \"$@\"", &limit.to_string(), program]);
+    shell
 }
 
 /// A port that stays ours: bound, so that the system gives it to nobody else, and not listening,

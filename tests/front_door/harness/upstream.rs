@@ -93,6 +93,12 @@ impl Call {
         String::from_utf8(body).expect("a body of text")
     }
 
+    /// Reads `length` bytes of what follows, and throws them away.
+    pub async fn take(&mut self, length: usize) {
+        let mut some = vec![0; length];
+        patiently("a body", self.stream.read_exact(&mut some)).await.expect("it goes on");
+    }
+
     /// All that comes until the proxy hangs up, or `limit` has passed.
     pub async fn rest_within(&mut self, limit: Duration) -> String {
         let mut rest = Vec::new();
