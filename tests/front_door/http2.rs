@@ -10,6 +10,7 @@ use crate::harness::frames::{
     DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, RST_STREAM, block, frame,
 };
 use crate::harness::http2::{Http2, body};
+use crate::harness::upstream::Upstream;
 use crate::harness::{Settings, Stage, patiently, pattern, sha256};
 
 async fn open_to_all(change: impl FnOnce(&mut Settings)) -> Stage {
@@ -325,4 +326,23 @@ async fn data_for_no_stream_ends_the_connection() {
     frames.send(DATA, 0, 1, b"x").await;
     let last = frames.rest().await.pop().expect("a word of goodbye");
     assert_eq!((last.kind, last.error()), (GOAWAY, 1), "PROTOCOL_ERROR");
+}
+
+/// Clients count tiny frames that wait to be read, and end a connection that brings too many.
+#[tokio::test]
+async fn an_answer_in_tiny_chunks_does_not_become_as_many_frames() {
+    let upstream = Upstream::start().await;
+    let stage = open_to_all(|settings| {
+        settings.text("codescan.url", upstream.url());
+    })
+    .await;
+    let mut client = Http2::open(&stage.client()).await;
+    let asking = async { body(client.get("/").await.into_body()).await };
+    let answering = async {
+        let chunks = "9\r\n123456789\r\n".repeat(64 * 1024 / 9);
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        upstream.call().await.answer(format!("{head}{chunks}0\r\n\r\n")).await;
+    };
+    let (came, ()) = tokio::join!(asking, answering);
+    assert_eq!(came.expect("all of it").len(), 64 * 1024 / 9 * 9);
 }

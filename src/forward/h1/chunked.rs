@@ -10,6 +10,10 @@ const LONGEST_LINE: usize = 1024;
 const LONGEST_TRAILERS: usize = 16 * 1024;
 const MOST_TRAILERS: usize = 64;
 
+/// Data below this is joined with what is there behind it: a client of HTTP/2 gets each piece as a
+/// frame, and some hang up on a server that sends thousands of tiny ones.
+const SMALL: usize = 4 * 1024;
+
 /// Reads one chunked body from the bytes as they come.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -51,37 +55,68 @@ pub enum ChunkError {
 impl Decoder {
     /// Takes the next piece out of `buffer`.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Piece, ChunkError> {
+        self.find_data(buffer)?;
+        Ok(match self.state {
+            State::Data(left) if !buffer.is_empty() => Piece::Data(self.data(left, buffer)),
+            State::Size | State::Data(_) | State::AfterData => Piece::Nothing,
+            State::Trailers => match trailers(buffer)? {
+                None => Piece::Nothing,
+                Some(fields) => {
+                    self.state = State::Ended;
+                    Piece::End(fields)
+                }
+            },
+            State::Ended => Piece::End(HeaderMap::new()),
+        })
+    }
+
+    /// Goes on to the next data, or behind the last, as far as `buffer` tells. What is wrong stays
+    /// there, to be found again.
+    fn find_data(&mut self, buffer: &mut BytesMut) -> Result<(), ChunkError> {
         loop {
             self.state = match self.state {
                 State::Size => match size(buffer)? {
-                    None => return Ok(Piece::Nothing),
+                    None => return Ok(()),
                     Some(0) => State::Trailers,
                     Some(length) => State::Data(length),
                 },
-                State::Data(left) if buffer.is_empty() => {
-                    self.state = State::Data(left);
-                    return Ok(Piece::Nothing);
-                }
-                State::Data(left) => return Ok(Piece::Data(self.take(left, buffer))),
                 State::AfterData => match buffer.first_chunk::<2>() {
-                    None if buffer.first().is_none_or(|byte| *byte == b'\r') => {
-                        return Ok(Piece::Nothing);
-                    }
+                    None if buffer.first().is_none_or(|byte| *byte == b'\r') => return Ok(()),
                     Some(b"\r\n") => {
                         buffer.advance(2);
                         State::Size
                     }
                     _ => return Err(ChunkError::End),
                 },
-                State::Trailers => match trailers(buffer)? {
-                    None => return Ok(Piece::Nothing),
-                    Some(fields) => {
-                        self.state = State::Ended;
-                        return Ok(Piece::End(fields));
-                    }
-                },
-                State::Ended => return Ok(Piece::End(HeaderMap::new())),
+                State::Data(_) | State::Trailers | State::Ended => return Ok(()),
             };
+        }
+    }
+
+    /// The data at hand: of one chunk, or of small ones in a row.
+    fn data(&mut self, left: u64, buffer: &mut BytesMut) -> Bytes {
+        let first = self.take(left, buffer);
+        if first.len() >= SMALL || self.small_ahead(buffer).is_none() {
+            return first;
+        }
+        let mut joined = BytesMut::with_capacity((first.len() + buffer.len()).min(2 * SMALL));
+        joined.extend_from_slice(&first);
+        while joined.len() < SMALL
+            && let Some(left) = self.small_ahead(buffer)
+        {
+            joined.extend_from_slice(&self.take(left, buffer));
+        }
+        joined.freeze()
+    }
+
+    /// What is left of the next chunk, if a little of it is there.
+    fn small_ahead(&mut self, buffer: &mut BytesMut) -> Option<u64> {
+        // An error is told when the data before it is gone.
+        self.find_data(buffer).ok()?;
+        let there = |left: u64| usize::try_from(left).unwrap_or(SMALL).min(buffer.len());
+        match self.state {
+            State::Data(left) if (1..SMALL).contains(&there(left)) => Some(left),
+            _ => None,
         }
     }
 
@@ -99,9 +134,8 @@ fn size(buffer: &mut BytesMut) -> Result<Option<u64>, ChunkError> {
     let Some(end) = buffer.iter().take(LONGEST_LINE).position(|byte| *byte == b'\n') else {
         return if buffer.len() < LONGEST_LINE { Ok(None) } else { Err(ChunkError::Size) };
     };
-    let line = buffer.split_to(end + 1);
     // A bare line feed ends a line for some readers only (CVE-2025-22871).
-    let line = line.strip_suffix(b"\r\n").ok_or(ChunkError::Size)?;
+    let line = buffer[..=end].strip_suffix(b"\r\n").ok_or(ChunkError::Size)?;
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (number, rest) = line.split_at(digits);
     let is_extension = |rest: &[u8]| {
@@ -112,7 +146,9 @@ fn size(buffer: &mut BytesMut) -> Result<Option<u64>, ChunkError> {
         return Err(ChunkError::Size);
     }
     let number = std::str::from_utf8(number).map_err(|_| ChunkError::Size)?;
-    u64::from_str_radix(number, 16).map(Some).map_err(|_| ChunkError::Size)
+    let number = u64::from_str_radix(number, 16).map_err(|_| ChunkError::Size)?;
+    buffer.advance(end + 1);
+    Ok(Some(number))
 }
 
 /// The trailer section with the line that ends it, if it is there whole.
@@ -177,6 +213,42 @@ mod tests {
             assert_eq!(body, b"hello, chunked!", "in pieces of {step}");
             assert_eq!(trailers.expect("ended").get_all("x-sum").iter().count(), 2);
             assert_eq!(left, 0);
+        }
+    }
+
+    /// Every piece of what came at once, and what is wrong behind them.
+    fn pieces(wire: &[u8]) -> (Vec<Bytes>, Result<Piece, ChunkError>) {
+        let (mut decoder, mut buffer) = (Decoder::default(), BytesMut::from(wire));
+        let mut pieces = Vec::new();
+        loop {
+            match decoder.decode(&mut buffer) {
+                Ok(Piece::Data(data)) => pieces.push(data),
+                other => return (pieces, other),
+            }
+        }
+    }
+
+    #[test]
+    fn small_chunks_that_are_there_are_one_piece() {
+        let (pieces, end) = pieces(b"1\r\na\r\n2;x\r\nbc\r\n5\r\nde");
+        assert_eq!((pieces, end), (vec![Bytes::from("abcde")], Ok(Piece::Nothing)));
+    }
+
+    #[test]
+    fn many_small_chunks_are_a_few_pieces_and_a_large_one_is_not_copied() {
+        let large = "x".repeat(SMALL);
+        let wire = "9\r\n123456789\r\n".repeat(1000) + &format!("{SMALL:x}\r\n{large}\r\n");
+        let (pieces, _) = pieces(wire.as_bytes());
+        let lengths: Vec<usize> = pieces.iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [4104, 4104, 792, SMALL]);
+    }
+
+    #[test]
+    fn what_comes_before_something_wrong_is_told_first() {
+        for wrong in ["g\r\n", "1\n", "1\r\nab"] {
+            let (pieces, end) = pieces(format!("1\r\na\r\n1\r\nb\r\n{wrong}").as_bytes());
+            assert!(pieces[0].starts_with(b"ab"), "{wrong:?}");
+            assert!(end.is_err(), "{wrong:?}");
         }
     }
 
