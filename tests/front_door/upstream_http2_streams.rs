@@ -78,6 +78,29 @@ async fn streams_beyond_the_limit_go_over_another_connection() {
     assert!(upstream.is_left_alone().await);
 }
 
+/// `codescan.max_connections` counts connections; who finds no room waits for a stream.
+#[tokio::test]
+async fn streams_beyond_all_limits_wait_for_one_that_ends() {
+    let upstream = SharedUpstream::start(&[(MAX_CONCURRENT_STREAMS, 1)]).await;
+    let stage = before(&upstream, |settings| {
+        settings.set("codescan.max_connections", "1");
+        settings.text("codescan.connect_timeout", "2s");
+    })
+    .await;
+    let first = ask(&stage, get("/1", "")).await;
+    let mut connection = upstream.connection().await;
+    assert_eq!(connection.request().await, 1);
+    let mut refused = ask(&stage, get("/2", "")).await;
+    assert_eq!(refused.answer().await.error_code().as_deref(), Some("overloaded"));
+    let second = ask(&stage, get("/3", "")).await;
+    connection.answer(1, b"one").await;
+    is_answered(first, "one").await;
+    assert_eq!(connection.request().await, 3);
+    connection.answer(3, b"three").await;
+    is_answered(second, "three").await;
+    assert!(upstream.is_left_alone().await);
+}
+
 #[tokio::test]
 async fn what_a_goodbye_leaves_out_goes_over_another_connection() {
     let (upstream, stage) = start().await;
