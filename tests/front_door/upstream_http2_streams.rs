@@ -378,14 +378,12 @@ async fn an_answer_that_is_malformed_is_none() {
 /// The connection, if it still serves, else another.
 async fn warm_again(stage: &Stage, upstream: &SharedUpstream, mut old: Frames) -> Frames {
     let mut wire = ask(stage, get("/again", "")).await;
-    let asked = old.next_of(&[HEADERS]).await.map(|asked| asked.stream);
-    let (mut connection, stream) = match asked {
-        Some(stream) => (old, stream),
-        None => {
-            let mut new = upstream.connection().await;
-            let stream = new.request().await;
-            (new, stream)
-        }
+    let (mut connection, stream) = if let Some(asked) = old.next_of(&[HEADERS]).await {
+        (old, asked.stream)
+    } else {
+        let mut new = upstream.connection().await;
+        let stream = new.request().await;
+        (new, stream)
     };
     connection.answer(stream, b"").await;
     assert_eq!(wire.answer().await.status, StatusCode::OK);
