@@ -284,14 +284,15 @@ pub fn clean_response(
 }
 
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    for name in named_in_connection(headers) {
+    let named = named_in_connection(headers);
+    for name in &named {
         headers.remove(name);
     }
     let hop_by_hop: Vec<HeaderName> =
         headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
     for name in hop_by_hop {
         if name == TRAILER {
-            trailers::announce_to_client(headers);
+            trailers::announce_to_client(headers, &named);
         } else {
             headers.remove(name);
         }

@@ -77,9 +77,13 @@ impl Upwards {
     }
 }
 
-/// What of an answer's trailers the client gets.
-pub fn for_client(trailers: &HeaderMap) -> HeaderMap {
-    only(trailers, may_trail)
+/// What of an answer's trailers the client gets. `named` are the names in its `Connection`.
+pub fn for_client(trailers: &HeaderMap, named: &[HeaderName]) -> HeaderMap {
+    only(trailers, |name| reaches_client(name, named))
+}
+
+fn reaches_client(name: &HeaderName, named: &[HeaderName]) -> bool {
+    may_trail(name) && !named.contains(name)
 }
 
 fn only(trailers: &HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap {
@@ -88,8 +92,8 @@ fn only(trailers: &HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap
 }
 
 /// Leaves in an answer's `Trailer` the names that will be let pass.
-pub fn announce_to_client(head: &mut HeaderMap) {
-    match announced(head, may_trail) {
+pub fn announce_to_client(head: &mut HeaderMap, named: &[HeaderName]) {
+    match announced(head, |name| reaches_client(name, named)) {
         Some(names) => head.insert(TRAILER, names),
         None => head.remove(TRAILER),
     };
@@ -173,10 +177,10 @@ mod tests {
         for value in ["X-Sum, Authorization", "set-cookie,, x-other"] {
             head.append(TRAILER, HeaderValue::from_static(value));
         }
-        announce_to_client(&mut head);
+        announce_to_client(&mut head, &[]);
         assert_eq!(head.get_all(TRAILER).iter().collect::<Vec<_>>(), ["x-sum, x-other"]);
         head.insert(TRAILER, HeaderValue::from_static("cookie"));
-        announce_to_client(&mut head);
+        announce_to_client(&mut head, &[]);
         assert!(!head.contains_key(TRAILER));
     }
 }

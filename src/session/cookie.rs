@@ -149,7 +149,8 @@ impl CookieNames {
         if kept.len() == bytes.len() {
             return Some(field.clone());
         }
-        let rest = kept.trim_ascii_start();
+        // Its beginning and its end are now the field's (RFC 9113 §8.2.1).
+        let rest = kept.trim_ascii();
         if rest.is_empty() {
             return None;
         }

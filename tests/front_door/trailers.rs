@@ -40,6 +40,16 @@ async fn announced_trailers_of_an_answer_reach_who_takes_them() {
     assert_eq!(rest, "2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n");
 }
 
+/// RFC 9110 §7.6.1: header or trailer fields.
+#[tokio::test]
+async fn what_the_answers_connection_names_does_not_follow_it() {
+    let answer = "connection: X-Hop\r\ntrailer: X-Sum, X-Hop\r\n\r\n\
+                  2\r\nok\r\n0\r\nx-sum: 1\r\nx-hop: 1\r\n\r\n";
+    let (head, rest) = answered("TE: trailers\r\n", answer).await;
+    assert_eq!(head["trailer"], "x-sum");
+    assert_eq!(rest, "2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n");
+}
+
 #[tokio::test]
 async fn who_takes_no_trailers_gets_none() {
     let answer = "trailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n";

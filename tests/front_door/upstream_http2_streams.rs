@@ -58,6 +58,27 @@ async fn is_unreachable(mut wire: Wire) {
     assert_eq!(answer.error_code().as_deref(), Some("upstream_unreachable"));
 }
 
+/// A server may end a connection that brings thousands of tiny frames, and others share it.
+#[tokio::test]
+async fn an_upload_in_tiny_chunks_does_not_become_as_many_frames() {
+    let (upstream, stage) = start().await;
+    let chunks = "9\r\n123456789\r\n".repeat(2000);
+    let head = head("POST", "/", "Transfer-Encoding: chunked\r\n");
+    let _wire = ask(&stage, format!("{head}{chunks}0\r\n\r\n")).await;
+    let mut connection = upstream.connection().await;
+    let (mut frames, mut body) = (0, Vec::new());
+    loop {
+        let frame = connection.next_of(&[DATA]).await.expect("it goes on");
+        frames += 1;
+        body.extend_from_slice(&frame.payload);
+        if frame.flags & END_STREAM != 0 {
+            break;
+        }
+    }
+    assert_eq!(body, b"123456789".repeat(2000));
+    assert!(frames < 100, "{frames} frames");
+}
+
 #[tokio::test]
 async fn streams_beyond_the_limit_go_over_another_connection() {
     let upstream = SharedUpstream::start(&[(MAX_CONCURRENT_STREAMS, 2)]).await;

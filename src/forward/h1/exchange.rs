@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{HeaderName, Method, Response, StatusCode};
 use http_body::Frame;
 use tokio::time::{Sleep, sleep};
 
@@ -19,6 +19,7 @@ use super::framing::{Framing, FramingError, Said};
 use super::head::{self, HeadError};
 use super::upload::Sending;
 use crate::forward::body::RequestBody;
+use crate::forward::fields::named_in_connection;
 use crate::forward::h2::error::StreamError;
 use crate::forward::trailers;
 
@@ -64,6 +65,8 @@ pub struct Exchange {
     /// The body is held back, as `CodeScan` may not want it; not for ever.
     held: Option<Pin<Box<Sleep>>>,
     interim: u8,
+    /// What the answer's `Connection` names, which may not follow its chunks either.
+    named: Vec<HeaderName>,
     /// The server keeps the connection open after this answer.
     kept: bool,
     /// A byte of an answer has come.
@@ -116,6 +119,7 @@ impl Exchange {
             upgrades: asks.upgrades,
             held: asks.expects.then(|| Box::pin(sleep(CONTINUE_WITHIN))),
             interim: 0,
+            named: Vec::new(),
             kept: false,
             has_received: false,
             fault: None,
@@ -244,7 +248,7 @@ impl Exchange {
             Piece::Data(data) => Step::Frame(Frame::data(data)),
             Piece::End(trailers) => {
                 self.reading = Reading::Ended;
-                let trailers = trailers::for_client(&trailers);
+                let trailers = trailers::for_client(&trailers, &self.named);
                 if trailers.is_empty() { Step::End } else { Step::Frame(Frame::trailers(trailers)) }
             }
         })
@@ -312,7 +316,10 @@ impl Exchange {
         self.reading = match framing {
             Framing::Empty => Reading::Ended,
             Framing::Length(length) => Reading::Length(length),
-            Framing::Chunked => Reading::Chunked(Decoder::default()),
+            Framing::Chunked => {
+                self.named = named_in_connection(response.headers());
+                Reading::Chunked(Decoder::default())
+            }
             Framing::UntilClose => Reading::UntilClose,
         };
         Ok(true)

@@ -160,7 +160,7 @@ impl Exchange {
                 Reading::Trailers(stream) => {
                     let fields = ready!(stream.poll_trailers(cx))?;
                     self.reading = Reading::Ended;
-                    let fields = fields.map(|fields| trailers::for_client(&fields));
+                    let fields = fields.map(|fields| trailers::for_client(&fields, &[]));
                     let fields = fields.filter(|fields| !fields.is_empty());
                     return Poll::Ready(Ok(fields.map(Frame::trailers)));
                 }

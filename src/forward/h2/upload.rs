@@ -3,12 +3,17 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::SendStream;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 
 use crate::forward::body::{BodyError, RequestBody};
+
+/// Pieces are gathered to at least so much, if more has come. A client chooses how small its
+/// chunks are, and a server may end a connection that brings thousands of tiny frames, with the
+/// requests of all others on it.
+const SMALL: usize = 4 * 1024;
 
 pub enum Sending {
     Body(Box<Going>),
@@ -26,6 +31,12 @@ pub struct Going {
     waiting: Bytes,
     /// What waits is the end of it.
     is_last: bool,
+    /// Small pieces in a row.
+    gathered: BytesMut,
+    /// More of them had a turn to come.
+    gave_turn: bool,
+    /// What follows the last piece, once that has come.
+    trailers: Option<HeaderMap>,
 }
 
 /// How it ended.
@@ -38,7 +49,15 @@ enum End {
 impl Sending {
     /// For a body that is not empty.
     pub fn new(stream: SendStream<Bytes>, body: RequestBody) -> Self {
-        Self::Body(Box::new(Going { stream, body, waiting: Bytes::new(), is_last: false }))
+        Self::Body(Box::new(Going {
+            stream,
+            body,
+            waiting: Bytes::new(),
+            is_last: false,
+            gathered: BytesMut::new(),
+            gave_turn: false,
+            trailers: None,
+        }))
     }
 
     pub fn goes_on(&self) -> bool {
@@ -98,22 +117,66 @@ impl Going {
 
     /// Ready with what came, or when that was the end.
     fn poll_take_in(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<End>, BodyError>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()?;
-        let trailers = match frame.map(Frame::into_data) {
-            Some(Ok(data)) => {
-                self.waiting = data;
-                self.is_last = self.body.is_end_stream() && !self.waiting.is_empty();
-                return Poll::Ready(Ok(None));
-            }
-            Some(Err(last)) => last.into_trailers().unwrap_or_default(),
-            None => HeaderMap::new(),
-        };
+        ready!(self.poll_gather(cx))?;
+        if !self.waiting.is_empty() {
+            return Poll::Ready(Ok(None));
+        }
+        let trailers = self.trailers.take().unwrap_or_default();
         let sent = if trailers.is_empty() {
             self.stream.send_data(Bytes::new(), true)
         } else {
             self.stream.send_trailers(trailers)
         };
         Poll::Ready(Ok(Some(how(&sent))))
+    }
+
+    /// Ready with what waits from now on, or if only trailers are left. Behind a small piece there
+    /// is one turn of the runtime: of the chunks that have been read the client's connection
+    /// hands over one in each.
+    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        while self.trailers.is_none() && self.gathered.len() < SMALL && !self.is_over() {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                if self.gathered.is_empty() {
+                    return Poll::Pending;
+                }
+                if self.gave_turn {
+                    break;
+                }
+                self.gave_turn = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            };
+            let Some(data) = self.data_of(frame.transpose()?) else { break };
+            self.gave_turn = false;
+            if self.gathered.is_empty() && data.len() >= SMALL {
+                return self.wait_with(data);
+            }
+            self.gathered.extend_from_slice(&data);
+        }
+        let gathered = self.gathered.split().freeze();
+        self.wait_with(gathered)
+    }
+
+    fn wait_with(&mut self, data: Bytes) -> Poll<Result<(), BodyError>> {
+        self.is_last = self.is_over() && !data.is_empty();
+        self.waiting = data;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether nothing follows the data that has come, not even trailers.
+    fn is_over(&self) -> bool {
+        self.trailers.is_none() && self.body.is_end_stream()
+    }
+
+    /// Data, or nothing but [`Self::trailers`] are left.
+    fn data_of(&mut self, frame: Option<Frame<Bytes>>) -> Option<Bytes> {
+        let last = match frame.map(Frame::into_data) {
+            Some(Ok(data)) => return Some(data),
+            Some(Err(last)) => last.into_trailers().ok(),
+            None => None,
+        };
+        self.trailers = Some(last.unwrap_or_default());
+        None
     }
 }
 
