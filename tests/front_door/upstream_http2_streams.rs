@@ -5,7 +5,7 @@ use h2::Reason;
 use http::StatusCode;
 
 use crate::harness::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, OK, RST_STREAM, block,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, OK, RST_STREAM, block, frame,
 };
 use crate::harness::http2::{Http2, body};
 use crate::harness::shared_upstream::SharedUpstream;
@@ -77,6 +77,23 @@ async fn an_upload_in_tiny_chunks_does_not_become_as_many_frames() {
     }
     assert_eq!(body, b"123456789".repeat(2000));
     assert!(frames < 100, "{frames} frames");
+}
+
+#[tokio::test]
+async fn an_answer_in_tiny_frames_does_not_go_on_as_such() {
+    let (upstream, stage) = start().await;
+    let mut client = Http2::open(&stage.client()).await;
+    let asking = async { body(client.get("/").await.into_body()).await };
+    let answering = async {
+        let mut connection = upstream.connection().await;
+        let stream = connection.request().await;
+        let tiny = frame(DATA, 0, stream, b"123456789").repeat(2000);
+        let head = frame(HEADERS, END_HEADERS, stream, &[OK]);
+        let end = frame(DATA, END_STREAM, stream, b"");
+        connection.try_send(&[head, tiny, end].concat()).await.expect("the proxy reads");
+    };
+    let (came, ()) = tokio::join!(asking, answering);
+    assert_eq!(came.expect("all of it"), b"123456789".repeat(2000));
 }
 
 #[tokio::test]

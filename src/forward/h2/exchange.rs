@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use h2::client::ResponseFuture;
 use http::{Method, Request, Response};
@@ -22,6 +22,10 @@ use crate::forward::trailers;
 
 /// Informational answers before the final one (RFC 9110 §15.2).
 const MOST_INTERIM: u8 = 16;
+
+/// A piece below this is joined with what is there behind it: a client of HTTP/2 gets each as a
+/// frame, and some hang up on a server that sends thousands of tiny ones.
+const SMALL: usize = 4 * 1024;
 
 pub struct Exchange {
     // Before `place`: the stream is over before another may take its room.
@@ -151,7 +155,7 @@ impl Exchange {
                 Reading::Body(stream) => {
                     if let Some(data) = ready!(stream.poll_data(cx)).transpose()? {
                         if !data.is_empty() {
-                            return Poll::Ready(Ok(Some(self.take(data))));
+                            return Poll::Ready(Ok(Some(self.take(data, cx))));
                         }
                     } else {
                         self.expect_trailers();
@@ -169,7 +173,8 @@ impl Exchange {
     }
 
     /// A piece that the client takes makes room for another one in the window.
-    fn take(&mut self, data: Bytes) -> Frame<Bytes> {
+    fn take(&mut self, first: Bytes, cx: &mut Context<'_>) -> Frame<Bytes> {
+        let data = self.join_small(first, cx);
         if let Reading::Body(stream) = &mut self.reading {
             // Fails for a stream that is over, which needs no room.
             let _ = stream.flow_control().release_capacity(data.len());
@@ -177,6 +182,21 @@ impl Exchange {
         self.length = self.length.map(|length| length.saturating_sub(data.len() as u64));
         self.end_if_all_came();
         Frame::data(data)
+    }
+
+    /// A small piece, and those that are there behind it.
+    fn join_small(&mut self, first: Bytes, cx: &mut Context<'_>) -> Bytes {
+        let Reading::Body(stream) = &mut self.reading else { return first };
+        let mut joined = BytesMut::new();
+        while first.len().max(joined.len()) < SMALL && !stream.is_end_stream() {
+            // An end or an error is found again.
+            let Poll::Ready(Some(Ok(data))) = stream.poll_data(cx) else { break };
+            if joined.is_empty() {
+                joined.extend_from_slice(&first);
+            }
+            joined.extend_from_slice(&data);
+        }
+        if joined.is_empty() { first } else { joined.freeze() }
     }
 
     fn expect_trailers(&mut self) {
