@@ -49,6 +49,7 @@ mod pooling;
 mod proxy_protocol;
 mod reloading;
 mod rfc9112;
+mod rfc9113;
 mod rolling_restart;
 mod session_limits;
 mod sessions;
