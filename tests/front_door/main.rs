@@ -23,6 +23,7 @@ mod cross_site;
 mod destinations;
 mod draining;
 mod errors;
+mod every_way;
 mod fields;
 mod forwarded;
 mod forwarding;

@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod recorder;
 pub mod tls;
 pub mod upstream;
+pub mod ways;
 pub mod websocket;
 pub mod wire;
 
