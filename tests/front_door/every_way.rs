@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::harness::upstream::Upstream;
-use crate::harness::ways::every_way;
+use crate::harness::ways::{Way, every_way};
 use crate::harness::{Stage, pattern, sha256};
 
 const MIB: usize = 1024 * 1024;
@@ -200,4 +200,98 @@ async fn a_reader_that_does_not_read_stops_codescan() {
         },
     )
     .await;
+}
+
+/// RFC 9110 §9.2.2: only what may be done twice is sent again, and the client does not notice.
+#[tokio::test]
+async fn a_connection_that_went_stale_costs_no_get_its_answer_and_repeats_no_post() {
+    let upstream = Upstream::start().await;
+    every_way(
+        |settings| {
+            settings.text("codescan.url", upstream.url()).set("server.workers", "1");
+        },
+        async |_, way| {
+            let warm = async || {
+                let answering = async {
+                    let mut call = upstream.call().await;
+                    call.answer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                    call
+                };
+                tokio::join!(way.get("/first"), answering).1
+            };
+            let mut kept = warm().await;
+            let answering = async {
+                kept.next_head().await.expect("it goes out on the kept connection");
+                drop(kept);
+                let mut call = upstream.call().await;
+                assert!(call.head.starts_with("GET /again "), "{}", call.head);
+                let fields = "connection: close\r\ncontent-length: 0";
+                call.answer(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n")).await;
+            };
+            tokio::join!(way.get("/again"), answering);
+
+            let mut kept = warm().await;
+            let mut post = way.post("/once", 2).await;
+            post.send(b"ab").await;
+            kept.next_head().await.expect("it goes out on the kept connection");
+            drop(kept);
+            assert_eq!(post.head().await, StatusCode::BAD_GATEWAY, "{}", way.name);
+            assert!(upstream.is_left_alone().await, "{}", way.name);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_wait_for_the_upload_arrives() {
+    let upstream = Upstream::start().await;
+    every_way(
+        |settings| {
+            settings.text("codescan.url", upstream.url());
+        },
+        async |_, way| {
+            let mut upload = way.post("/x", 1_000_000).await;
+            upload.send(&pattern(1000)).await;
+            let mut call = upstream.call().await;
+            call.answer("HTTP/1.1 413 Too Much\r\ncontent-length: 2\r\n\r\nno").await;
+            assert_eq!(upload.head().await, StatusCode::PAYLOAD_TOO_LARGE, "{}", way.name);
+            assert_eq!(upload.take(2).await, "no", "{}", way.name);
+            call.closed().await;
+        },
+    )
+    .await;
+}
+
+/// The first half minute is free, and the second is judged as a whole; so this takes its time.
+#[tokio::test]
+async fn a_body_that_only_drips_is_given_up_and_one_on_a_slow_line_is_not() {
+    const LENGTH: usize = 100_000;
+    const PAUSE: Duration = Duration::from_secs(5);
+    let stage = Stage::with(|settings| {
+        settings.set("access.public", "[\"/**\"]");
+    })
+    .await;
+    let [one, two] = Way::both(&stage, None);
+    let upload = async |way: &Way, each_time: usize| {
+        let mut upload = way.post("/api/ce/submit", LENGTH).await;
+        for _ in 0..11 {
+            upload.send(&pattern(each_time)).await;
+            tokio::time::sleep(PAUSE).await;
+        }
+        upload
+    };
+    let drips = async |way: &Way| {
+        assert_eq!(upload(way, 1).await.head().await, StatusCode::BAD_REQUEST, "{}", way.name);
+    };
+    // 300 bytes a second.
+    let goes_on = async |way: &Way| {
+        let mut upload = upload(way, 1_500).await;
+        for _ in 0..2 {
+            upload.send(&pattern(1_500)).await;
+            tokio::time::sleep(PAUSE).await;
+        }
+        upload.send(&pattern(LENGTH - 13 * 1_500)).await;
+        assert_eq!(upload.head().await, StatusCode::OK, "{}", way.name);
+    };
+    tokio::join!(drips(&one), drips(&two), goes_on(&one), goes_on(&two));
 }

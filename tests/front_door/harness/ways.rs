@@ -30,14 +30,8 @@ pub async fn every_way(change: impl Fn(&mut Settings), test: impl AsyncFn(&Stage
             change(settings);
         })
         .await;
-        let plain = stage.client();
-        let client = certificate.as_ref().map_or(plain.clone(), |it| plain.over_tls(&it.trusted()));
-        let names = match certificate {
-            None => ["HTTP/1.1", "HTTP/2"],
-            Some(_) => ["HTTP/1.1 over TLS", "HTTP/2 over TLS"],
-        };
-        for (name, http2) in names.into_iter().zip([false, true]) {
-            test(&stage, &Way { name, client: client.clone(), http2 }).await;
+        for way in Way::both(&stage, certificate.as_ref()) {
+            test(&stage, &way).await;
         }
     }
 }
@@ -57,6 +51,18 @@ pub struct Streams {
 }
 
 impl Way {
+    /// The ways to a stage with this certificate, or without one.
+    pub fn both(stage: &Stage, certificate: Option<&Certificate>) -> [Self; 2] {
+        let plain = stage.client();
+        let client = certificate.map_or(plain.clone(), |it| plain.over_tls(&it.trusted()));
+        let names = match certificate {
+            None => ["HTTP/1.1", "HTTP/2"],
+            Some(_) => ["HTTP/1.1 over TLS", "HTTP/2 over TLS"],
+        };
+        let way = |at: usize| Self { name: names[at], client: client.clone(), http2: at == 1 };
+        [way(0), way(1)]
+    }
+
     /// Sends a request without a body, and reads the head of the answer, a 200.
     pub async fn get(&self, target: &str) -> Exchange {
         let mut exchange = self.begin("GET", target, None).await;
