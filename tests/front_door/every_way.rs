@@ -98,7 +98,7 @@ async fn events_come_at_once_and_silence_is_no_end() {
     .await;
 }
 
-/// However it was asked, what CodeScan did not finish does not seem finished.
+/// However it was asked, what `CodeScan` did not finish does not seem finished.
 #[tokio::test]
 async fn an_answer_that_breaks_off_has_no_clean_end() {
     let upstream = Upstream::start().await;
@@ -122,7 +122,7 @@ async fn an_answer_that_breaks_off_has_no_clean_end() {
     .await;
 }
 
-/// CodeScan hears of it at once, whether it reads or only thinks.
+/// `CodeScan` hears of it at once, whether it reads or only thinks.
 #[tokio::test]
 async fn a_client_that_leaves_in_the_middle_of_its_upload_cancels_it() {
     let upstream = Upstream::start().await;

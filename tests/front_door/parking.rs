@@ -12,9 +12,9 @@ async fn open_to_all() -> Stage {
 }
 
 /// Until so many connections were parked since the start.
-async fn parked(stage: &Stage, times: usize) {
+async fn parked(stage: &Stage, times: u32) {
     let parked = async {
-        while stage.metric("connections_parked_total").await < times as f64 {
+        while stage.metric("connections_parked_total").await < f64::from(times) {
             tokio::task::yield_now().await;
         }
     };
