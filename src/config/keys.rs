@@ -88,6 +88,8 @@ pub static KEYS: &[Key] = &[
         "CodeScan's own login cookies: each login and logout expires them in the browser."),
     key("codescan.preserve_host", Kind::Switch, Text("true"),
         "Send the client's `Host` to CodeScan."),
+    key("codescan.http2", Kind::Switch, Text("false"),
+        "HTTP/2 to CodeScan: by ALPN over TLS, by prior knowledge (h2c) without. WebSockets stay with HTTP/1.1 at the same address."),
     key("codescan.headers", Kind::Map, Map(&[("Authorization", "Bearer {access_token}")]),
         "Headers sent with every authenticated request, and removed from what clients send; in the settings file only, as `[codescan.headers]`."),
 

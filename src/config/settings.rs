@@ -145,6 +145,8 @@ pub struct Codescan {
     /// Names of `CodeScan`'s own login cookies.
     pub session_cookies: Vec<String>,
     pub preserve_host: bool,
+    /// Where `CodeScan` offers it; over `http` and a socket it must.
+    pub http2: bool,
     /// `[codescan.headers]`, in the order of the file.
     pub headers: Vec<HeaderTemplate>,
 }

@@ -122,6 +122,7 @@ fn codescan(read: &mut Reader) -> Option<Codescan> {
         max_connections: read.one("codescan.max_connections", |text| count(text, &(1..=1_000_000))),
         session_cookies: read.many("codescan.session_cookies", foreign_cookie_name),
         preserve_host: read.one("codescan.preserve_host", switch),
+        http2: read.one("codescan.http2", switch),
         headers: headers::read(read),
     })
 }

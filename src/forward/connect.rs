@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::uri::Scheme;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -69,8 +69,9 @@ impl Target {
         if is_shared { Protocol::Http2 } else { Protocol::Http1 }
     }
 
-    pub fn is_encrypted(&self) -> bool {
-        matches!(self.way, Way::Tls { .. })
+    /// `:scheme` (RFC 9113 §8.3.1).
+    pub fn scheme(&self) -> Scheme {
+        if matches!(self.way, Way::Tls { .. }) { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     /// Which protocols to offer (RFC 7301): none but where HTTP/2 is wanted, as ever.
@@ -97,17 +98,8 @@ pub enum ConnectError {
     Http(String),
 }
 
-/// Connects, name resolution and TLS handshake included, within `limit`. Says which protocol was
-/// agreed on.
-pub async fn connect(
-    target: &Target,
-    upgrades: bool,
-    limit: Duration,
-) -> Result<(Stream, Protocol), ConnectError> {
-    timeout(limit, open(target, upgrades)).await.map_err(|_| ConnectError::Timeout(limit))?
-}
-
-async fn open(target: &Target, upgrades: bool) -> Result<(Stream, Protocol), ConnectError> {
+/// Connects, name resolution and TLS handshake included. Says which protocol was agreed on.
+pub async fn connect(target: &Target, upgrades: bool) -> Result<(Stream, Protocol), ConnectError> {
     let known = target.protocol(upgrades);
     Ok(match &target.way {
         Way::Tcp { host, port } => (Stream::Tcp(tcp(host, *port).await?), known),

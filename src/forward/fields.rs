@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::forwarded::{Forwarded, PublicFields};
-use super::sink::Sink;
+use super::sink::{Either, Sink};
 use super::trailers;
 
 /// Names that a client may not use, as they are nobody's to set but ours.
@@ -89,7 +89,14 @@ pub struct Trace {
 
 impl Plan<'_> {
     /// Writes the fields of the request to `CodeScan`, without those that frame its body.
-    pub fn write_fields<S: Sink>(&self, incoming: &HeaderMap, out: &mut S) {
+    pub fn write(&self, incoming: &HeaderMap, out: Either<'_>) {
+        match out {
+            Either::Lines(lines) => self.write_fields(incoming, lines),
+            Either::Map(map) => self.write_fields(incoming, map),
+        }
+    }
+
+    fn write_fields<S: Sink>(&self, incoming: &HeaderMap, out: &mut S) {
         let named = named_in_connection(incoming);
         let (mut takes_trailers, mut announces_trailers) = (false, false);
         out.host(self.host);

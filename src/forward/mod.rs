@@ -9,6 +9,7 @@ pub mod connect;
 pub mod fields;
 pub mod forwarded;
 pub mod h1;
+pub mod h2;
 mod pace;
 pub mod pool;
 pub mod probe;
@@ -26,11 +27,15 @@ use std::time::{Duration, Instant};
 use http::{Method, Response, Uri};
 use hyper::body::Incoming;
 
-use self::body::{Carried, RequestBody, ResponseBody, Upload};
+use self::body::{Came, Carried, RequestBody, ResponseBody, Upload};
 use self::connect::{ConnectError, Target};
-use self::h1::exchange::{Asks, ExchangeError};
-use self::pool::{Lease, Pool};
+use self::h1::exchange::Asks;
+use self::pool::{Pool, Way};
 use self::silence::Silences;
+use self::sink::{Either, FieldMap};
+
+/// How often a request without a body goes out again after it did no harm.
+const MOST_REPEATS: u8 = 2;
 
 /// What may go wrong between us and `CodeScan`.
 #[derive(Debug, thiserror::Error)]
@@ -71,21 +76,28 @@ pub struct Timeouts {
 
 /// The head of a request to `CodeScan`. The fields are written when a connection is there, and
 /// once more should the request have to go out again.
-pub struct Head<'a, F: Fn(&mut Vec<u8>)> {
+pub struct Head<'a, F: Fn(Either<'_>)> {
     pub method: &'a Method,
     pub target: &'a Uri,
     pub fields: F,
     pub asks: Asks,
 }
 
-impl<F: Fn(&mut Vec<u8>)> Head<'_, F> {
+impl<F: Fn(Either<'_>)> Head<'_, F> {
     /// Request line in origin-form (RFC 9112 §3.2.1), the target byte for byte, and the fields.
     fn write(&self, out: &mut Vec<u8>) {
         let target = self.target.path_and_query().map_or("/", |target| target.as_str());
         for part in [self.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
-        (self.fields)(out);
+        (self.fields)(Either::Lines(out));
+    }
+
+    /// The fields for HTTP/2.
+    fn map(&self) -> FieldMap {
+        let mut map = FieldMap::default();
+        (self.fields)(Either::Map(&mut map));
+        map
     }
 }
 
@@ -108,8 +120,8 @@ impl Upstream {
     }
 
     /// Sends a request and waits for the response head. Dropping the future, or later the body,
-    /// cancels the exchange and closes its connection.
-    pub async fn send<F: Fn(&mut Vec<u8>)>(
+    /// cancels the exchange and closes its connection, or its stream of a shared one.
+    pub async fn send<F: Fn(Either<'_>)>(
         &self,
         target: &Arc<Target>,
         head: &Head<'_, F>,
@@ -117,53 +129,65 @@ impl Upstream {
         upload: &Upload,
         timeouts: Timeouts,
     ) -> Result<Response<ResponseBody>, ForwardError> {
-        let may_repeat = body.is_none() && head.method.is_idempotent();
-        let mut reused = self.pool.reuse(target);
+        let mut repeats = if body.is_none() { MOST_REPEATS } else { 0 };
+        let mut at_hand = self.pool.at_hand(target, head.asks.upgrades);
         loop {
-            let is_reused = reused.is_some();
-            let lease = match reused.take() {
-                Some(lease) => lease,
+            let way = match at_hand.take() {
+                Some(way) => way,
                 // Boxed, as it is large and rarely needed.
-                None => Box::pin(self.pool.connect(target, timeouts.connect)).await?,
+                None => {
+                    Box::pin(self.pool.open(target, head.asks.upgrades, timeouts.connect)).await?
+                }
             };
-            match self.exchange(lease, head, body.take(), upload, timeouts.response).await {
-                // RFC 9110 §9.2.2: an idle connection that was closed just now.
-                Err(Failed { closed_early: true, .. }) if is_reused && may_repeat => {}
-                answered => return answered.map_err(|failed| failed.error),
+            let is_reused = way.is_reused();
+            let failed = match self.exchange(way, target, head, body.take(), upload, timeouts).await
+            {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            let is_harmless = match failed.came {
+                Came::Nowhere => true,
+                // RFC 9110 §9.2.2: a connection that was closed just now.
+                Came::Unknown => is_reused && head.method.is_idempotent(),
+                Came::Otherwise => false,
+            };
+            if !is_harmless || repeats == 0 {
+                return Err(failed.error);
             }
+            repeats -= 1;
         }
     }
 
-    async fn exchange<F: Fn(&mut Vec<u8>)>(
+    async fn exchange<F: Fn(Either<'_>)>(
         &self,
-        lease: Lease,
+        way: Way,
+        target: &Target,
         head: &Head<'_, F>,
         body: Option<Incoming>,
         upload: &Upload,
-        limit: Duration,
+        timeouts: Timeouts,
     ) -> Result<Response<ResponseBody>, Failed> {
-        let mut carried = Carried::begin(lease, head, RequestBody::new(body, upload.clone()));
+        let limit = timeouts.response;
+        let body = RequestBody::new(body, upload.clone());
+        let mut carried = Carried::begin(way, target, head, body);
         let mut silence = self.silences.watch(upload, limit);
-        let answer = poll_fn(|cx| match carried.exchange.poll_head(cx) {
+        let answer = poll_fn(|cx| match carried.poll_head(cx) {
             Poll::Pending if silence.is_over(cx) => Poll::Ready(None),
             answer => answer.map(Some),
         });
         match answer.await {
             Some(Ok(response)) => Ok(carried.answered(response)),
             Some(Err(error)) => {
-                let closed = matches!(error, ExchangeError::Closed | ExchangeError::Io(_));
-                let closed_early = closed && !carried.exchange.has_received();
-                Err(Failed { error: upload.fault(&error), closed_early })
+                Err(Failed { came: carried.came(&error), error: upload.fault(&error) })
             }
-            None => Err(Failed { error: ForwardError::Timeout(limit), closed_early: false }),
+            None => Err(Failed { came: Came::Otherwise, error: ForwardError::Timeout(limit) }),
         }
     }
 }
 
 struct Failed {
     error: ForwardError,
-    /// The connection ended before a byte of an answer came.
-    closed_early: bool,
+    came: Came,
 }
 
 #[cfg(test)]
@@ -192,7 +216,7 @@ mod tests {
                 let head = Head {
                     method: &Method::GET,
                     target: &Uri::from_static("/"),
-                    fields: |_: &mut Vec<u8>| {},
+                    fields: |_: Either<'_>| {},
                     asks,
                 };
                 let second = Duration::from_secs(1);

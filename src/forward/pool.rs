@@ -5,12 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::ForwardError;
 use super::bound::{Bound, Grant, Lender, Permit, Ticket};
-use super::connect::{self, Target};
+use super::connect::{self, ConnectError, Protocol, Target};
 use super::h1::connection::Connection;
+use super::h2;
+use super::h2::connections::Connections;
 use crate::telemetry::worker_metrics::{Held, WorkerMetrics};
 
 /// Shorter than the keep-alive of `CodeScan`'s web server (Tomcat: 20 s where nothing is set), so
@@ -27,10 +29,13 @@ pub struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// Kept for the one of this worker with this number, who waits for it.
     handed: RefCell<Vec<(u64, Idle)>>,
+    shared: Connections,
     bound: Arc<Bound>,
     /// Its number there.
     worker: usize,
     lender: Arc<Lender>,
+    /// Who asked for a connection last had to wait.
+    is_full: Cell<bool>,
     /// As of the last tick.
     now: Cell<Instant>,
     metrics: Arc<WorkerMetrics>,
@@ -50,6 +55,24 @@ pub struct Lease {
     pub place: Place,
 }
 
+/// What a request goes out on.
+pub enum Way {
+    /// A connection of its own.
+    Alone(Lease),
+    /// A stream of a shared one.
+    Stream(h2::connection::Place),
+}
+
+impl Way {
+    /// Whether the connection has served before, and so may have been closed just now.
+    pub fn is_reused(&self) -> bool {
+        match self {
+            Self::Alone(lease) => lease.place.is_reused,
+            Self::Stream(place) => place.is_reused(),
+        }
+    }
+}
+
 /// Where a connection in use belongs. Dropped without [`Place::give_back`], the connection that
 /// it was for is closed.
 pub struct Place {
@@ -57,12 +80,13 @@ pub struct Place {
     pool: Rc<Pool>,
     permit: Permit,
     counted: Held,
+    is_reused: bool,
 }
 
 impl Place {
     /// For a connection whose exchange ended cleanly on both sides.
     pub fn give_back(self, connection: Box<Connection>) {
-        let Self { target, pool, permit, mut counted } = self;
+        let Self { target, pool, permit, mut counted, .. } = self;
         counted.becomes(|worker| &worker.upstream_idle);
         let since = pool.now.get();
         pool.keep(Idle { connection, target, since, permit, counted });
@@ -86,6 +110,8 @@ impl Pool {
         let pool = Rc::new(Self {
             idle: RefCell::default(),
             handed: RefCell::default(),
+            shared: Connections::default(),
+            is_full: Cell::new(false),
             bound,
             worker,
             lender,
@@ -96,50 +122,123 @@ impl Pool {
         pool
     }
 
-    /// An idle connection to the same target that is still open, the youngest first.
-    pub(super) fn reuse(self: &Rc<Self>, target: &Arc<Target>) -> Option<Lease> {
+    /// What is there already for a request to this target.
+    pub(super) fn at_hand(self: &Rc<Self>, target: &Arc<Target>, upgrades: bool) -> Option<Way> {
+        match target.protocol(upgrades) {
+            Protocol::Http1 => self.reuse(target).map(Way::Alone),
+            Protocol::Http2 => self.shared.find(target).map(Way::Stream),
+        }
+    }
+
+    /// A connection of the program's bound, or a stream of one that others have opened. Who has
+    /// waited for `limit` in vain gets [`ForwardError::Overloaded`]. May be dropped at any time.
+    pub(super) async fn open(
+        self: &Rc<Self>,
+        target: &Arc<Target>,
+        upgrades: bool,
+        limit: Duration,
+    ) -> Result<Way, ForwardError> {
+        if target.protocol(upgrades) == Protocol::Http2 {
+            return self.share(target, limit).await;
+        }
+        let permit = match self.permit(limit).await? {
+            Waited::Permit(permit) => permit,
+            Waited::Handed(idle) => match self.wake(idle, target) {
+                Ok(lease) => return Ok(Way::Alone(lease)),
+                Err(permit) => permit,
+            },
+        };
+        self.connect(target, upgrades, permit, limit).await
+    }
+
+    /// Room on a shared connection, or, where `CodeScan` has only HTTP/1.1, a connection.
+    async fn share(
+        self: &Rc<Self>,
+        target: &Arc<Target>,
+        limit: Duration,
+    ) -> Result<Way, ForwardError> {
+        let by = Instant::now() + limit;
+        let found = timeout_at(by.into(), self.find_or_connect(target, limit)).await;
+        found.unwrap_or_else(|_| {
+            let too_late = ConnectError::Timeout(limit).into();
+            Err(if self.is_full.get() { OVERLOADED } else { too_late })
+        })
+    }
+
+    /// One at a time opens a connection, and the others find room on it; or on one that is there,
+    /// if that comes first.
+    async fn find_or_connect(
+        self: &Rc<Self>,
+        target: &Arc<Target>,
+        limit: Duration,
+    ) -> Result<Way, ForwardError> {
         loop {
-            let (idle, left) = {
-                let mut all = self.idle.borrow_mut();
-                (all.pop()?, all.len())
+            if let Some(way) = self.at_hand(target, false) {
+                return Ok(way);
+            }
+            let _turn = tokio::select! {
+                biased;
+                () = self.shared.freed() => continue,
+                turn = self.shared.turn() => turn,
             };
-            self.lender.has(left);
+            if let Some(way) = self.at_hand(target, false) {
+                return Ok(way);
+            }
+            let permit = tokio::select! {
+                biased;
+                () = self.shared.freed() => continue,
+                waited = self.permit(limit) => waited?.into_permit(),
+            };
+            return self.connect(target, false, permit, limit).await;
+        }
+    }
+
+    /// An idle connection to the same target that is still open, the youngest first.
+    fn reuse(self: &Rc<Self>, target: &Arc<Target>) -> Option<Lease> {
+        loop {
+            let idle = self.idle.borrow_mut().pop()?;
+            self.tell_idle();
             if let Ok(lease) = self.wake(idle, target) {
                 return Some(lease);
             }
         }
     }
 
-    /// A connection of the program's bound: opened, or one that somebody else has done with. Who
-    /// has waited for `limit` in vain gets [`ForwardError::Overloaded`]. May be dropped at any
-    /// time.
-    pub(super) async fn connect(
+    /// The right to open a connection, or one that somebody else has done with.
+    async fn permit(&self, limit: Duration) -> Result<Waited, ForwardError> {
+        let waited = match self.bound.acquire(self.worker) {
+            Ok(permit) => Ok(Waited::Permit(permit)),
+            Err(ticket) => {
+                self.is_full.set(true);
+                self.wait(ticket, limit).await
+            }
+        };
+        self.is_full.set(waited.is_err());
+        waited
+    }
+
+    async fn connect(
         self: &Rc<Self>,
         target: &Arc<Target>,
+        upgrades: bool,
+        permit: Permit,
         limit: Duration,
-    ) -> Result<Lease, ForwardError> {
-        let permit = match self.bound.acquire(self.worker) {
-            Ok(permit) => permit,
-            Err(ticket) => match self.wait(ticket, limit).await? {
-                Waited::Permit(permit) => permit,
-                Waited::Handed(idle) => match self.wake(idle, target) {
-                    Ok(lease) => return Ok(lease),
-                    Err(permit) => permit,
-                },
-            },
-        };
+    ) -> Result<Way, ForwardError> {
         let counted = self.metrics.hold(|worker| &worker.upstream_active);
-        match connect::connect(target, true, limit).await {
-            Ok((stream, _)) => {
-                let place =
-                    Place { target: Arc::clone(target), pool: Rc::clone(self), permit, counted };
-                Ok(Lease { connection: Box::new(Connection::new(stream)), place })
+        let connecting = async {
+            let (stream, protocol) = connect::connect(target, upgrades).await?;
+            if protocol == Protocol::Http2 {
+                return self.shared.join(stream, target, permit, counted).await.map(Way::Stream);
             }
-            Err(error) => {
-                self.metrics.upstream_connect_failed();
-                Err(error.into())
-            }
-        }
+            let (target, pool) = (Arc::clone(target), Rc::clone(self));
+            let place = Place { target, pool, permit, counted, is_reused: false };
+            Ok(Way::Alone(Lease { connection: Box::new(Connection::new(stream)), place }))
+        };
+        let connected = timeout(limit, connecting).await;
+        connected.unwrap_or(Err(ConnectError::Timeout(limit))).map_err(|error| {
+            self.metrics.upstream_connect_failed();
+            error.into()
+        })
     }
 
     /// Closes what has been idle too long or was closed by the other side, and lets the rest go
@@ -153,7 +252,13 @@ impl Pool {
             idle.connection.rest();
             stays
         });
-        self.lender.has(idle.len());
+        drop(idle);
+        self.shared.sweep(IDLE_FOR, now);
+        self.tell_idle();
+    }
+
+    fn tell_idle(&self) {
+        self.lender.has(self.idle.borrow().len() + self.shared.idle());
     }
 
     async fn wait(&self, ticket: Ticket, limit: Duration) -> Result<Waited, ForwardError> {
@@ -173,22 +278,18 @@ impl Pool {
         }
         let Idle { connection, target, permit, mut counted, .. } = idle;
         counted.becomes(|worker| &worker.upstream_active);
-        let place = Place { target, pool: Rc::clone(self), permit, counted };
+        let place = Place { target, pool: Rc::clone(self), permit, counted, is_reused: true };
         Ok(Lease { connection, place })
     }
 
     /// Keeps a connection, unless somebody waits for it.
     fn keep(&self, idle: Idle) {
         let Some(idle) = self.hand(idle) else { return };
-        let length = {
-            let mut all = self.idle.borrow_mut();
-            if all.len() >= IDLE_AT_MOST {
-                return;
-            }
-            all.push(idle);
-            all.len()
-        };
-        self.lender.has(length);
+        if self.idle.borrow().len() >= IDLE_AT_MOST {
+            return;
+        }
+        self.idle.borrow_mut().push(idle);
+        self.tell_idle();
         // Who began to wait before this was said has not seen it.
         if self.bound.is_waited_for() {
             self.lend();
@@ -221,13 +322,16 @@ impl Pool {
         while self.bound.is_waited_for() {
             let mut all = self.idle.borrow_mut();
             if all.is_empty() {
-                return;
+                break;
             }
             let oldest = all.remove(0);
-            self.lender.has(all.len());
             drop(all);
             drop(oldest);
         }
+        if self.bound.is_waited_for() {
+            self.shared.release_idle();
+        }
+        self.tell_idle();
     }
 }
 
@@ -243,6 +347,16 @@ impl Idle {
 enum Waited {
     Permit(Permit),
     Handed(Idle),
+}
+
+impl Waited {
+    /// The right alone.
+    fn into_permit(self) -> Permit {
+        match self {
+            Self::Permit(permit) => permit,
+            Self::Handed(idle) => idle.permit,
+        }
+    }
 }
 
 /// One who waits. Dropped, what was kept for it goes to the next.
@@ -267,7 +381,10 @@ impl Drop for Waiting<'_> {
 
 async fn lend(pool: Rc<Pool>) {
     loop {
-        pool.lender.wanted().await;
+        tokio::select! {
+            () = pool.lender.wanted() => {}
+            () = pool.shared.rested() => {}
+        }
         pool.lend();
     }
 }

@@ -1,7 +1,7 @@
 //! What the fields of a request are written into: the lines of an HTTP/1.1 head, or the map of an
 //! HTTP/2 one. The rules for them ([`super::fields`]) are walked once, whatever it is.
 
-use http::header::{CONNECTION, HOST, TE, UPGRADE};
+use http::header::{CONNECTION, EXPECT, HOST, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub trait Sink {
@@ -20,6 +20,12 @@ pub trait Sink {
 
     /// Asks for another protocol; HTTP/2 has no such thing.
     fn upgrade(&mut self, protocol: &HeaderValue);
+}
+
+/// The one or the other.
+pub enum Either<'a> {
+    Lines(&'a mut Vec<u8>),
+    Map(&'a mut FieldMap),
 }
 
 /// Fields that are the same in every request, in both forms.
@@ -89,8 +95,11 @@ impl Sink for FieldMap {
         self.authority = Some(host.clone());
     }
 
+    /// Nobody waits for the 100 that `Expect` asks for: the body follows at once.
     fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
-        self.fields.append(name, value.clone());
+        if name != EXPECT {
+            self.fields.append(name, value.clone());
+        }
     }
 
     fn made(&mut self, name: &HeaderName, make: impl FnOnce(&mut Vec<u8>)) {

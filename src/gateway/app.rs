@@ -101,7 +101,7 @@ impl Snapshot {
         Ok(Self {
             version,
             tls: server_tls(&settings)?,
-            target: Arc::new(Target::new(&codescan.url, Arc::new(tls), false)?),
+            target: Arc::new(Target::new(&codescan.url, Arc::new(tls), codescan.http2)?),
             reserved: Arc::new(Reserved::new(codescan.headers.iter().map(|header| &header.name))),
             public_fields: PublicFields::new(&settings.server.public_url),
             site: Arc::new(Site::new(settings, made_up)?),

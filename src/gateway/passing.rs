@@ -17,6 +17,7 @@ use crate::error::Problem;
 use crate::forward::body::{ResponseBody, Upload};
 use crate::forward::fields::{self, Cookies, Plan, REQUEST_ID};
 use crate::forward::h1::exchange::Asks;
+use crate::forward::sink::Either;
 use crate::forward::trailers::Upwards;
 use crate::forward::{ForwardError, Head, Timeouts, upgrade};
 use crate::login::logout;
@@ -60,12 +61,12 @@ impl Exchange<'_> {
             let head = Head {
                 method: &self.head().method,
                 target: &target,
-                fields: |out: &mut Vec<u8>| {
+                fields: |out: Either<'_>| {
                     let mut plan = self.plan(decision, set, &cut, &host, upgrades);
                     plan.may_trail = may_trail;
                     plan.keep_expect = expects;
                     plan.hops_left = hops.map(|hops| hops - 1);
-                    plan.write_fields(&self.head().headers, out);
+                    plan.write(&self.head().headers, out);
                 },
                 asks: Asks { upgrades, expects },
             };

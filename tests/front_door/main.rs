@@ -60,6 +60,8 @@ mod streaming;
 mod tls;
 mod trailers;
 mod upgrade;
+mod upstream_http2;
+mod upstream_http2_streams;
 mod upstream_limit;
 mod via;
 mod websocket;

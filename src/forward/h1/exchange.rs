@@ -19,6 +19,7 @@ use super::framing::{Framing, FramingError, Said};
 use super::head::{self, HeadError};
 use super::upload::Sending;
 use crate::forward::body::RequestBody;
+use crate::forward::h2::error::StreamError;
 use crate::forward::trailers;
 
 /// Informational answers before the final one (RFC 9110 §15.2).
@@ -45,6 +46,9 @@ pub enum ExchangeError {
     Switched,
     #[error("it sent informational answers without end")]
     Interim,
+    /// The same over HTTP/2, where one stream can end without the others.
+    #[error("{0}")]
+    Stream(#[from] StreamError),
     /// The client's body broke off; nothing is wrong with `CodeScan`.
     #[error("the request body broke off")]
     Upload,
