@@ -22,6 +22,7 @@ use crate::admin::{self, Shown};
 use crate::config::settings::{CookieSecret, Settings};
 use crate::config::{self, Sources};
 use crate::forward::Upstream;
+use crate::forward::bound::Bound as CodescanBound;
 use crate::forward::pool::Pool;
 use crate::gateway::Gateway;
 use crate::gateway::app::{App, Snapshot};
@@ -55,9 +56,6 @@ const CUT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Files open besides connections: listeners, logs, runtimes, calls to Bitbucket, the admin's.
 const OTHER_FILES: usize = 256;
-
-/// Connections to `CodeScan` that the program may open at a time.
-const CODESCAN_CONNECTIONS: usize = 1000;
 
 /// Why the program could not begin: what to say, and the exit code.
 struct Failure(String, u8);
@@ -124,7 +122,8 @@ fn start(sources: &Sources) -> Result<Program, Failure> {
 }
 
 fn raise_open_files(settings: &Settings) {
-    let needed = settings.server.max_connections + CODESCAN_CONNECTIONS + OTHER_FILES;
+    let codescan = settings.codescan.max_connections;
+    let needed = settings.server.max_connections + codescan + OTHER_FILES;
     let allowed = open_files::raise(needed as u64);
     if allowed.is_some_and(|allowed| allowed < needed as u64) {
         tracing::warn!(
@@ -203,13 +202,17 @@ impl Program {
     }
 
     fn spawn_workers(&self, drain: &Drain, died: &mpsc::UnboundedSender<usize>) -> io::Result<()> {
-        let workers = self.app.snapshot.load().settings().server.workers.get();
+        let settings = self.app.snapshot.load();
+        let workers = settings.settings().server.workers.get();
+        let most = settings.settings().codescan.max_connections;
+        let codescan = Arc::new(CodescanBound::new(most));
         let capacity = Capacity::new(workers);
         for index in 0..workers {
             let worker = WorkerThread {
                 index,
                 share: capacity.share(index),
                 app: Arc::clone(&self.app),
+                codescan: Arc::clone(&codescan),
                 liveness: Arc::clone(&self.liveness),
                 listener: self.public.share()?,
                 access_log: self.logs.access_log(),
@@ -282,6 +285,8 @@ struct WorkerThread {
     index: usize,
     share: Share,
     app: Arc<App>,
+    /// For the connections of all workers.
+    codescan: Arc<CodescanBound>,
     liveness: Arc<Liveness>,
     listener: Bound,
     access_log: crate::telemetry::access_log::AccessLog,
@@ -311,7 +316,7 @@ impl WorkerThread {
         let metrics = self.app.metrics.worker(self.index);
         let journal =
             Rc::new(Journal { metrics: Arc::clone(&metrics), access_log: self.access_log.into() });
-        let upstream = Upstream::new(Pool::new(Arc::clone(&metrics)));
+        let upstream = Upstream::new(Pool::new(Arc::clone(&metrics), self.codescan));
         let served = Served {
             gateway: Gateway::new(Arc::clone(&self.app), upstream, journal),
             app: self.app,

@@ -21,7 +21,7 @@ pub mod sources;
 pub mod template;
 mod toml_file;
 pub mod typed;
-mod values;
+pub mod values;
 
 use std::path::PathBuf;
 

@@ -140,9 +140,13 @@ pub struct Codescan {
     pub connect_timeout: Duration,
     /// From the last byte of the request to the response head.
     pub response_timeout: Duration,
+    /// Of the whole program.
+    pub max_connections: usize,
     /// Names of `CodeScan`'s own login cookies.
     pub session_cookies: Vec<String>,
     pub preserve_host: bool,
+    /// Where `CodeScan` offers it; over `http` and a socket it must.
+    pub http2: bool,
     /// `[codescan.headers]`, in the order of the file.
     pub headers: Vec<HeaderTemplate>,
 }

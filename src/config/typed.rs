@@ -119,8 +119,10 @@ fn codescan(read: &mut Reader) -> Option<Codescan> {
         client_key_file: read.optional("codescan.client_key_file", path),
         connect_timeout: read.one("codescan.connect_timeout", timeout),
         response_timeout: read.one("codescan.response_timeout", timeout),
+        max_connections: read.one("codescan.max_connections", |text| count(text, &(1..=1_000_000))),
         session_cookies: read.many("codescan.session_cookies", foreign_cookie_name),
         preserve_host: read.one("codescan.preserve_host", switch),
+        http2: read.one("codescan.http2", switch),
         headers: headers::read(read),
     })
 }

@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(HOUR);
 const LONGEST_LIFETIME: Duration = Duration::from_millis(400 * DAY);
 
 /// `500ms`, `30s`, `15m`, `8h`, `7d`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
     let factor = match unit {
         "ms" => Some(1),
@@ -66,7 +66,7 @@ fn bounded(duration: Duration, longest: Duration, shown: &str) -> Result<Duratio
 }
 
 /// `16KiB`, `10MiB`, or plain bytes.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split_unit(text);
     let shift = match unit {
         "" | "B" => Some(0),

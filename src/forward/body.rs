@@ -8,16 +8,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::ForwardError;
-use super::h1::connection::Connection;
+use super::connect::Target;
 use super::h1::exchange::{Exchange, ExchangeError};
 use super::pace::Pace;
-use super::pool::Place;
+use super::pool::{Lease, Place, Way};
+use super::sink::Either;
+use super::trailers::Upwards;
+use super::{ForwardError, Head, h2};
 
 /// What is known of the client's body while it goes up. Shared between the body and its watcher.
 #[derive(Clone)]
@@ -25,8 +29,9 @@ pub struct Upload(Rc<Progress>);
 
 struct Progress {
     limit: Option<u64>,
+    trailers: Option<Upwards>,
     seen: Cell<u64>,
-    ended_at: Cell<Option<Instant>>,
+    has_ended: Cell<bool>,
     stuck_since: Cell<Option<Instant>>,
     fault: Cell<Option<Fault>>,
 }
@@ -39,20 +44,22 @@ enum Fault {
 }
 
 impl Upload {
-    /// For a body of at most `limit` bytes.
-    pub fn new(limit: Option<u64>) -> Self {
+    /// For a body of at most `limit` bytes. What follows it is dropped but for what `trailers`
+    /// lets pass.
+    pub fn new(limit: Option<u64>, trailers: Option<Upwards>) -> Self {
         Self(Rc::new(Progress {
             limit,
+            trailers,
             seen: Cell::new(0),
-            ended_at: Cell::new(None),
+            has_ended: Cell::new(false),
             stuck_since: Cell::new(None),
             fault: Cell::new(None),
         }))
     }
 
-    /// When the last byte was handed over, or the body was given up.
-    pub fn ended_at(&self) -> Option<Instant> {
-        self.0.ended_at.get()
+    /// Whether the last byte was handed over, or the body given up.
+    pub fn has_ended(&self) -> bool {
+        self.0.has_ended.get()
     }
 
     /// Since when `CodeScan` has taken nothing of what waits for it.
@@ -61,9 +68,7 @@ impl Upload {
     }
 
     fn end(&self) {
-        if self.0.ended_at.get().is_none() {
-            self.0.ended_at.set(Some(Instant::now()));
-        }
+        self.0.has_ended.set(true);
     }
 
     /// Counts a piece; an error once the limit is passed.
@@ -74,6 +79,17 @@ impl Upload {
             return Err(BodyError);
         }
         Ok(())
+    }
+
+    /// What of a piece goes on to `CodeScan`: data as it is.
+    fn filter(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        frame.into_trailers().map_or_else(
+            |data| data,
+            |trailers| {
+                let filter = self.0.trailers.as_ref();
+                Frame::trailers(filter.map(|it| it.filter(&trailers)).unwrap_or_default())
+            },
+        )
     }
 
     /// Whose fault a failed exchange was: the client's body, if that failed first.
@@ -141,7 +157,7 @@ impl Body for RequestBody {
                 if self.is_end_stream() {
                     self.upload.end();
                 }
-                Poll::Ready(Some(counted.map(|()| frame)))
+                Poll::Ready(Some(counted.map(|()| self.upload.filter(frame))))
             }
             Some(Err(_)) => self.broken(Fault::Broken),
             None => {
@@ -166,40 +182,110 @@ impl Drop for RequestBody {
     }
 }
 
-/// An exchange whose answer's head has been read, and where its connection belongs.
-pub struct Carried {
-    pub exchange: Exchange,
-    pub place: Place,
+/// A request and its answer, on their way.
+pub enum Carried {
+    /// On a connection of its own, and where that belongs.
+    Alone(Exchange, Place),
+    /// On a stream of a shared one.
+    Stream(h2::exchange::Exchange),
+}
+
+/// How far a request came that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// `CodeScan` promises not to have looked at it.
+    Nowhere,
+    /// The connection ended before a byte of an answer came.
+    Unknown,
+    Otherwise,
 }
 
 impl Carried {
+    pub(super) fn begin<F: Fn(Either<'_>)>(
+        way: Way,
+        target: &Target,
+        head: &Head<'_, F>,
+        body: RequestBody,
+    ) -> Box<Self> {
+        Box::new(match way {
+            Way::Alone(Lease { connection, place }) => {
+                let (method, asks) = (head.method.clone(), head.asks);
+                let exchange = Exchange::new(connection, method, asks, body, |out| head.write(out));
+                Self::Alone(exchange, place)
+            }
+            Way::Stream(place) => {
+                let (scheme, map) = (target.scheme(), head.map());
+                let head = h2::request::head(head.method, head.target, scheme, map, &body);
+                Self::Stream(h2::exchange::Exchange::begin(place, head, body))
+            }
+        })
+    }
+
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<()>, ExchangeError>> {
+        match self {
+            Self::Alone(exchange, _) => exchange.poll_head(cx),
+            Self::Stream(exchange) => exchange.poll_head(cx),
+        }
+    }
+
+    /// How far it came, whose head did not.
+    pub(super) fn came(&self, error: &ExchangeError) -> Came {
+        match (self, error) {
+            (Self::Alone(exchange, _), ExchangeError::Closed | ExchangeError::Io(_))
+                if !exchange.has_received() =>
+            {
+                Came::Unknown
+            }
+            (Self::Stream(_), ExchangeError::Stream(error)) if error.was_refused() => Came::Nowhere,
+            (Self::Stream(exchange), ExchangeError::Stream(error))
+                if error.is_lost_connection() && !exchange.has_received() =>
+            {
+                Came::Unknown
+            }
+            _ => Came::Otherwise,
+        }
+    }
+
+    /// The answer that this is its head of.
+    pub(super) fn answered(mut self: Box<Self>, head: Response<()>) -> Response<ResponseBody> {
+        if let Self::Alone(exchange, place) = &mut *self
+            && exchange.length_left().is_none()
+            && is_event_stream(head.headers())
+        {
+            place.streams();
+        }
+        head.map(|()| self.into_body())
+    }
+
     /// The answer's body.
-    pub(super) fn into_body(self) -> ResponseBody {
-        if self.exchange.uploads() {
+    fn into_body(self: Box<Self>) -> ResponseBody {
+        if self.uploads() {
             // The answer came first. Client and `CodeScan` may each wait for the other to read
             // before it writes on, so both directions must move on their own.
-            let length = self.exchange.length_left();
+            let length = self.length_left();
             let (sender, receiver) = mpsc::channel(1);
             let task = tokio::task::spawn_local(self.pump(sender));
             return ResponseBody::Piped { receiver, length, _task: OnDrop(task) };
         }
-        let mut body = ResponseBody::Upstream(Some(Box::new(self)));
+        let mut body = ResponseBody::Upstream(Some(self));
         body.give_back_if_ended();
         body
     }
 
     /// Moves pieces into the channel, and the upload on while it is full.
-    async fn pump(mut self, sender: mpsc::Sender<Piece>) {
+    async fn pump(mut self: Box<Self>, sender: mpsc::Sender<Piece>) {
         loop {
             let room = tokio::select! {
                 biased;
                 room = sender.reserve() => room,
-                _ = poll_fn(|cx| self.exchange.poll_upload(cx)), if self.exchange.uploads() => {
+                _ = poll_fn(|cx| self.poll_upload(cx)), if self.uploads() => {
                     continue;
                 }
             };
-            let (Ok(room), Some(piece)) = (room, poll_fn(|cx| self.exchange.poll_body(cx)).await)
-            else {
+            let (Ok(room), Some(piece)) = (room, poll_fn(|cx| self.poll_body(cx)).await) else {
                 return self.give_back();
             };
             let is_broken = piece.is_err();
@@ -210,11 +296,56 @@ impl Carried {
         }
     }
 
+    /// A stream needs no more than to be dropped.
     fn give_back(self) {
-        if let Some(connection) = self.exchange.into_connection() {
-            self.place.give_back(connection);
+        if let Self::Alone(exchange, place) = self
+            && let Some(connection) = exchange.into_connection()
+        {
+            place.give_back(connection);
         }
     }
+
+    fn uploads(&self) -> bool {
+        match self {
+            Self::Alone(exchange, _) => exchange.uploads(),
+            Self::Stream(exchange) => exchange.uploads(),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        match self {
+            Self::Alone(exchange, _) => exchange.has_ended(),
+            Self::Stream(exchange) => exchange.has_ended(),
+        }
+    }
+
+    fn length_left(&self) -> Option<u64> {
+        match self {
+            Self::Alone(exchange, _) => exchange.length_left(),
+            Self::Stream(exchange) => exchange.length_left(),
+        }
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+        match self {
+            Self::Alone(exchange, _) => exchange.poll_upload(cx),
+            Self::Stream(exchange) => exchange.poll_upload(cx),
+        }
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        match self {
+            Self::Alone(exchange, _) => exchange.poll_body(cx),
+            Self::Stream(exchange) => exchange.poll_body(cx),
+        }
+    }
+}
+
+/// An answer that goes on as long as both sides like.
+fn is_event_stream(fields: &HeaderMap) -> bool {
+    let kind = fields.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 type Piece = Result<Frame<Bytes>, ExchangeError>;
@@ -242,17 +373,17 @@ pub enum ResponseBody {
 
 impl ResponseBody {
     /// After a 101: the connection to `CodeScan`.
-    pub fn take_upgraded(&mut self) -> Option<Connection> {
-        match self {
-            Self::Upstream(carried) => carried.take().map(|it| it.exchange.into_upgraded()),
-            Self::Own(_) | Self::Piped { .. } => None,
-        }
+    pub fn take_upgraded(&mut self) -> Option<Lease> {
+        let Self::Upstream(carried) = self else { return None };
+        let Carried::Alone(exchange, mut place) = *carried.take()? else { return None };
+        place.tunnels();
+        Some(Lease { connection: exchange.into_upgraded(), place })
     }
 
     /// After an answer that ended cleanly its connection can serve again.
     fn give_back_if_ended(&mut self) {
         if let Self::Upstream(carried) = self
-            && let Some(ended) = carried.take_if(|it| it.exchange.has_ended())
+            && let Some(ended) = carried.take_if(|it| it.has_ended())
         {
             ended.give_back();
         }
@@ -273,7 +404,7 @@ impl Body for ResponseBody {
         let piece = match &mut *self {
             Self::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Self::Upstream(None) => None,
-            Self::Upstream(Some(carried)) => ready!(carried.exchange.poll_body(cx)),
+            Self::Upstream(Some(carried)) => ready!(carried.poll_body(cx)),
             Self::Piped { receiver, .. } => ready!(receiver.poll_recv(cx)),
         };
         if !matches!(piece, Some(Err(_))) {
@@ -294,7 +425,7 @@ impl Body for ResponseBody {
         let length = match self {
             Self::Own(bytes) => Some(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Upstream(None) => Some(0),
-            Self::Upstream(Some(carried)) => carried.exchange.length_left(),
+            Self::Upstream(Some(carried)) => carried.length_left(),
             Self::Piped { length, .. } => *length,
         };
         length.map_or_else(SizeHint::default, SizeHint::with_exact)
@@ -323,7 +454,7 @@ mod tests {
         let service = service_fn(move |request: Request<Incoming>| {
             let noted = Rc::clone(&noted);
             async move {
-                let upload = Upload::new(None);
+                let upload = Upload::new(None, None);
                 let body = RequestBody::new(Some(request.into_body()), upload.clone());
                 let read = body.collect().await.map(|body| body.to_bytes().len());
                 let said = |_| match upload.fault(&ExchangeError::Upload) {

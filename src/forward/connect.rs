@@ -4,38 +4,84 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::uri::Scheme;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::settings::CodescanUrl;
 
 /// Where `CodeScan` is. Two requests may share a connection only if they share the target.
-pub enum Target {
+pub struct Target {
+    way: Way,
+    /// `codescan.http2`.
+    http2: bool,
+    /// Asked for HTTP/2 over TLS, it chose HTTP/1.1.
+    chose_http1: AtomicBool,
+}
+
+enum Way {
     Tcp { host: String, port: u16 },
     Tls { host: String, port: u16, name: ServerName<'static>, config: Arc<ClientConfig> },
     Unix(PathBuf),
 }
 
+/// The protocol of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    Http2,
+}
+
+const H2: &[u8] = b"h2";
+const HTTP_11: &[u8] = b"http/1.1";
+
 impl Target {
     /// `tls` is asked for only where the address is an https one.
-    pub fn new(url: &CodescanUrl, tls: Arc<ClientConfig>) -> Result<Self, ConnectError> {
-        Ok(match url {
-            CodescanUrl::Http { host, port, .. } => Self::Tcp { host: host.clone(), port: *port },
+    pub fn new(
+        url: &CodescanUrl,
+        tls: Arc<ClientConfig>,
+        http2: bool,
+    ) -> Result<Self, ConnectError> {
+        let way = match url {
+            CodescanUrl::Http { host, port, .. } => Way::Tcp { host: host.clone(), port: *port },
             CodescanUrl::Https { host, port, .. } => {
                 let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
                 let name = ServerName::try_from(bare).map_err(|_| ConnectError::Name)?;
-                Self::Tls { host: host.clone(), port: *port, name, config: tls }
+                Way::Tls { host: host.clone(), port: *port, name, config: tls }
             }
-            CodescanUrl::Unix(path) => Self::Unix(path.clone()),
-        })
+            CodescanUrl::Unix(path) => Way::Unix(path.clone()),
+        };
+        Ok(Self { way, http2, chose_http1: AtomicBool::new(false) })
+    }
+
+    /// What a request goes out in. One that asks for another protocol needs HTTP/1.1
+    /// (RFC 9113 §8.6).
+    pub fn protocol(&self, upgrades: bool) -> Protocol {
+        let is_shared = self.http2 && !upgrades && !self.chose_http1.load(Ordering::Relaxed);
+        if is_shared { Protocol::Http2 } else { Protocol::Http1 }
+    }
+
+    /// `:scheme` (RFC 9113 §8.3.1).
+    pub fn scheme(&self) -> Scheme {
+        if matches!(self.way, Way::Tls { .. }) { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// Which protocols to offer (RFC 7301): none but where HTTP/2 is wanted, as ever.
+    fn offers(&self, upgrades: bool) -> Vec<Vec<u8>> {
+        let names: &[&[u8]] = match (self.http2, upgrades) {
+            (false, _) => &[],
+            (true, false) => &[H2, HTTP_11],
+            (true, true) => &[HTTP_11],
+        };
+        names.iter().map(|name| name.to_vec()).collect()
     }
 }
 
@@ -52,20 +98,23 @@ pub enum ConnectError {
     Http(String),
 }
 
-/// Connects, name resolution and TLS handshake included, within `limit`.
-pub async fn connect(target: &Target, limit: Duration) -> Result<Stream, ConnectError> {
-    timeout(limit, open(target)).await.map_err(|_| ConnectError::Timeout(limit))?
-}
-
-async fn open(target: &Target) -> Result<Stream, ConnectError> {
-    Ok(match target {
-        Target::Tcp { host, port } => Stream::Tcp(tcp(host, *port).await?),
-        Target::Tls { host, port, name, config } => {
+/// Connects, name resolution and TLS handshake included. Says which protocol was agreed on.
+pub async fn connect(target: &Target, upgrades: bool) -> Result<(Stream, Protocol), ConnectError> {
+    let known = target.protocol(upgrades);
+    Ok(match &target.way {
+        Way::Tcp { host, port } => (Stream::Tcp(tcp(host, *port).await?), known),
+        Way::Unix(path) => (Stream::Unix(UnixStream::connect(path).await?), known),
+        Way::Tls { host, port, name, config } => {
             let connector = TlsConnector::from(Arc::clone(config));
+            let connector = connector.with_alpn(target.offers(upgrades));
             let stream = connector.connect(name.clone(), tcp(host, *port).await?).await?;
-            Stream::Tls(Box::new(stream))
+            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+            if !upgrades {
+                target.chose_http1.store(!is_h2, Ordering::Relaxed);
+            }
+            let agreed = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
+            (Stream::Tls(Box::new(stream)), agreed)
         }
-        Target::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
     })
 }
 

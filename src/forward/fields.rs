@@ -4,10 +4,17 @@
 //! and only then is ours added, so that nothing in `Connection` can name it away
 //! (RFC 9110 §7.6.1).
 
-use http::header::{CACHE_CONTROL, CONNECTION, COOKIE, HOST, SET_COOKIE, TRAILER, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::Arc;
+
+use http::header::{
+    CACHE_CONTROL, CONNECTION, COOKIE, EXPECT, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, UPGRADE, VIA,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::forwarded::{Forwarded, PublicFields};
+use super::sink::{Either, Sink};
+use super::trailers;
 
 /// Names that a client may not use, as they are nobody's to set but ours.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +43,7 @@ fn is_forwarding(name: &str) -> bool {
     name == "forwarded" || (name.starts_with('x') && FAMILIES.iter().any(family))
 }
 
-fn same_but_for_underscores(name: &str, dashed: &str) -> bool {
+pub(super) fn same_but_for_underscores(name: &str, dashed: &str) -> bool {
     name.len() == dashed.len()
         && name.bytes().zip(dashed.bytes()).all(|(a, b)| a == b || (a == b'_' && b == b'-'))
 }
@@ -50,10 +57,8 @@ pub enum Cookies<'a> {
 
 /// How to make the head that `CodeScan` gets of the one that came.
 pub struct Plan<'a> {
-    pub reserved: &'a Reserved,
+    pub reserved: &'a Arc<Reserved>,
     pub cookies: Cookies<'a>,
-    /// HTTP/2 may bring each cookie in a field of its own; HTTP/1.1 has one (RFC 9113 §8.2.3).
-    pub joins_cookies: bool,
     /// Whether the client's own `Authorization` goes through.
     pub keep_authorization: bool,
     /// Set last.
@@ -65,6 +70,14 @@ pub struct Plan<'a> {
     pub trace: &'a Trace,
     /// The protocol asked for, if an upgrade is to be forwarded.
     pub upgrade: Option<&'a HeaderValue>,
+    /// In which version the request came.
+    pub version: Version,
+    /// Whether trailer fields may follow the body.
+    pub may_trail: bool,
+    /// Whether the client's `Expect` goes through.
+    pub keep_expect: bool,
+    /// What is left of the client's `Max-Forwards`, where it counts.
+    pub hops_left: Option<u64>,
 }
 
 /// W3C Trace Context of a request.
@@ -76,31 +89,51 @@ pub struct Trace {
 
 impl Plan<'_> {
     /// Writes the fields of the request to `CodeScan`, without those that frame its body.
-    pub fn write_fields(&self, incoming: &HeaderMap, out: &mut Vec<u8>) {
+    pub fn write(&self, incoming: &HeaderMap, out: Either<'_>) {
+        match out {
+            Either::Lines(lines) => self.write_fields(incoming, lines),
+            Either::Map(map) => self.write_fields(incoming, map),
+        }
+    }
+
+    fn write_fields<S: Sink>(&self, incoming: &HeaderMap, out: &mut S) {
         let named = named_in_connection(incoming);
-        write_field(out, HOST.as_str(), self.host);
+        let (mut takes_trailers, mut announces_trailers) = (false, false);
+        out.host(self.host);
         for (name, value) in incoming {
             if self.passes(name, &named) {
-                write_field(out, name.as_str(), value);
+                out.field(name, value);
+            } else if *name == TE {
+                takes_trailers |= names_trailers(value);
+            } else if *name == TRAILER {
+                announces_trailers = self.may_trail;
             }
         }
         self.write_cookies(incoming, out);
         self.forwarded.write(self.public, out);
+        self.write_ours(out, &VIA, via(self.version));
         self.write_ours(out, &REQUEST_ID, self.request_id);
         self.write_ours(out, &TRACEPARENT, &self.trace.traceparent);
-        if let Some(protocol) = self.upgrade {
-            out.extend_from_slice(b"connection: upgrade\r\n");
-            write_field(out, UPGRADE.as_str(), protocol);
+        if let Some(hops) = self.hops_left {
+            out.field(&MAX_FORWARDS, &hops.into());
+        }
+        match self.upgrade {
+            Some(protocol) => out.upgrade(protocol),
+            None if takes_trailers => out.takes_trailers(),
+            None => {}
+        }
+        if announces_trailers {
+            self.write_trailer_names(incoming, &named, out);
         }
         for (name, value) in self.set {
-            write_field(out, name.as_str(), value);
+            out.field(name, value);
         }
     }
 
     /// A field of ours, unless `[codescan.headers]` sets it.
-    fn write_ours(&self, out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    fn write_ours<S: Sink>(&self, out: &mut S, name: &HeaderName, value: &HeaderValue) {
         if !self.set.iter().any(|(set, _)| set == name) {
-            write_field(out, name.as_str(), value);
+            out.field(name, value);
         }
     }
 
@@ -113,30 +146,59 @@ impl Plan<'_> {
             "host" | "cookie" | "content-length" | "x-request-id" | "traceparent" => false,
             "authorization" => self.keep_authorization,
             "tracestate" => self.trace.keep_tracestate,
+            "expect" => self.keep_expect,
+            "max-forwards" => self.hops_left.is_none(),
             name => !self.reserved.holds(name),
         }
     }
 
-    fn write_cookies(&self, incoming: &HeaderMap, out: &mut Vec<u8>) {
+    fn write_cookies<S: Sink>(&self, incoming: &HeaderMap, out: &mut S) {
         let Cookies::Cut(cut) = self.cookies else { return };
-        let between = if self.joins_cookies { "; " } else { "\r\ncookie: " };
-        let mut before = "cookie: ";
-        for rest in incoming.get_all(COOKIE).iter().filter_map(cut) {
-            out.extend_from_slice(before.as_bytes());
-            out.extend_from_slice(rest.as_bytes());
-            before = between;
+        let mut kept = incoming.get_all(COOKIE).iter().filter_map(cut);
+        // It may bring each cookie in a field of its own; HTTP/1.1 has one (RFC 9113 §8.2.3).
+        if self.version != Version::HTTP_2 {
+            return kept.for_each(|field| out.field(&COOKIE, &field));
         }
-        if before == between {
-            out.extend_from_slice(b"\r\n");
+        let Some(first) = kept.next() else { return };
+        out.made(&COOKIE, |out| {
+            out.extend_from_slice(first.as_bytes());
+            for field in kept {
+                out.extend_from_slice(b"; ");
+                out.extend_from_slice(field.as_bytes());
+            }
+        });
+    }
+
+    /// Which trailer fields follow: of the names announced those that will be let pass.
+    fn write_trailer_names<S: Sink>(
+        &self,
+        incoming: &HeaderMap,
+        named: &[HeaderName],
+        out: &mut S,
+    ) {
+        let passes = |name: &HeaderName| trailers::reaches_codescan(name, self.reserved, named);
+        if let Some(names) = trailers::announced(incoming, passes) {
+            out.field(&TRAILER, &names);
         }
     }
 }
 
-/// One line of a head. Name and value were parsed, so they hold no line end.
-fn write_field(out: &mut Vec<u8>, name: &str, value: &HeaderValue) {
-    for part in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-        out.extend_from_slice(part);
+/// How the message came, and who passes it on (RFC 9110 §7.6.3).
+fn via(version: Version) -> &'static HeaderValue {
+    static HTTP_10: HeaderValue = HeaderValue::from_static("1.0 codescan-oauth-proxy");
+    static HTTP_11: HeaderValue = HeaderValue::from_static("1.1 codescan-oauth-proxy");
+    static HTTP_2: HeaderValue = HeaderValue::from_static("2.0 codescan-oauth-proxy");
+    match version {
+        Version::HTTP_10 => &HTTP_10,
+        Version::HTTP_2 => &HTTP_2,
+        _ => &HTTP_11,
     }
+}
+
+/// Whether this `TE` holds `trailers`, the one member that says no coding (RFC 9110 §10.1.4).
+fn names_trailers(field: &HeaderValue) -> bool {
+    let mut members = field.as_bytes().split(|byte| *byte == b',');
+    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Names the request in the logs of every server it passes.
@@ -144,7 +206,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Fields that are between two neighbours only (RFC 9110 §7.6.1).
-fn is_hop_by_hop(name: &HeaderName) -> bool {
+pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection"
@@ -159,12 +221,16 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+/// What `Connection` names, but for `keep-alive`: that field goes no further in any case, and the
+/// option is too frequent to make a name of it each time.
+pub(super) fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect()
 }
 
@@ -178,6 +244,21 @@ pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
     only_websocket && named_in_connection(headers).contains(&UPGRADE)
 }
 
+/// Whether the client holds back the body until it is asked for (RFC 9110 §10.1.1). An HTTP/1.0
+/// one does not know how; no other expectation is defined.
+pub fn asks_to_continue(head: &Parts) -> bool {
+    let expectation = head.headers.get(EXPECT).filter(|_| head.version > Version::HTTP_10);
+    expectation.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// How many may still pass the request on, if it says so: of OPTIONS alone, as TRACE is none of
+/// ours (RFC 9110 §7.6.2).
+pub fn hops(head: &Parts) -> Option<u64> {
+    let hops = head.headers.get(MAX_FORWARDS).filter(|_| head.method == Method::OPTIONS)?;
+    let digits = hops.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits?.parse().ok()
+}
+
 /// Makes the fields of an answer of `CodeScan` those that the client gets.
 pub fn clean_response(
     headers: &mut HeaderMap,
@@ -185,23 +266,35 @@ pub fn clean_response(
     keep_upgrade: bool,
 ) {
     let upgrade = keep_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
+    let (mut has_hop_by_hop, mut sets_one_of_ours) = (false, false);
+    for (name, value) in &*headers {
+        has_hop_by_hop |= is_hop_by_hop(name);
+        sets_one_of_ours |= *name == SET_COOKIE && sets_ours(value);
+    }
+    if has_hop_by_hop {
+        drop_hop_by_hop(headers);
+    }
+    if sets_one_of_ours {
+        drop_set_cookies(headers, sets_ours);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
     for name in named_in_connection(headers) {
         headers.remove(name);
     }
     let hop_by_hop: Vec<HeaderName> =
         headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
     for name in hop_by_hop {
-        // Not between neighbours, but what the answer says of its trailers and of the realm.
-        if name != TRAILER {
+        if name == TRAILER {
+            trailers::announce_to_client(headers);
+        } else {
             headers.remove(name);
         }
-    }
-    if headers.get_all(SET_COOKIE).iter().any(sets_ours) {
-        drop_set_cookies(headers, sets_ours);
-    }
-    if let Some(protocol) = upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
     }
 }
 

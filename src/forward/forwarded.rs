@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::FORWARDED;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::sink::{Prepared, Sink};
 use crate::config::public_url::PublicUrl;
 use crate::config::settings::TrustedProxies;
 use crate::digits::push_address;
@@ -17,8 +18,8 @@ const LONGEST_CHAIN: usize = 32;
 /// How browsers reach the place, as `public_url` says: written once, as it stands in a head.
 #[derive(Debug, Clone)]
 pub struct PublicFields {
-    /// The lines of `X-Forwarded-Proto`, `-Host` and `-Port`.
-    lines: String,
+    /// `X-Forwarded-Proto`, `-Host` and `-Port`.
+    fields: Prepared,
     /// The end of the last element of `Forwarded`.
     element: String,
 }
@@ -27,13 +28,16 @@ impl PublicFields {
     pub fn new(public_url: &PublicUrl) -> Self {
         let (scheme, host) = (public_url.scheme(), public_url.authority());
         let port = public_url.port();
-        Self {
-            lines: format!(
-                "x-forwarded-proto: {scheme}\r\nx-forwarded-host: {host}\r\n\
-                 x-forwarded-port: {port}\r\n"
-            ),
-            element: format!(";host=\"{host}\";proto={scheme}"),
-        }
+        let fields = [
+            ("x-forwarded-proto", HeaderValue::from_str(scheme)),
+            ("x-forwarded-host", HeaderValue::from_str(host)),
+            ("x-forwarded-port", Ok(HeaderValue::from(port))),
+        ];
+        // A URL's parts are visible ASCII.
+        let fields = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((HeaderName::from_static(name), value.ok()?)));
+        Self { fields: Prepared::new(fields), element: format!(";host=\"{host}\";proto={scheme}") }
     }
 }
 
@@ -68,38 +72,36 @@ impl Forwarded {
         self.announced.iter().copied().chain(self.peer)
     }
 
-    /// Writes the fields as lines of a head.
-    pub fn write(&self, public: &PublicFields, out: &mut Vec<u8>) {
-        out.extend_from_slice(public.lines.as_bytes());
-        self.write_x_forwarded_for(out);
-        self.write_forwarded(public, out);
+    /// Writes the fields.
+    pub fn write<S: Sink>(&self, public: &PublicFields, out: &mut S) {
+        out.prepared(&public.fields);
+        if self.chain().next().is_some() {
+            out.made(&X_FORWARDED_FOR, |out| self.write_x_forwarded_for(out));
+        }
+        out.made(&FORWARDED, |out| self.write_forwarded(public, out));
     }
 
     fn write_x_forwarded_for(&self, out: &mut Vec<u8>) {
-        let mut before: &[u8] = b"x-forwarded-for: ";
+        let mut before: &[u8] = b"";
         for address in self.chain() {
             out.extend_from_slice(before);
             push_address(out, address);
             before = b", ";
         }
-        if self.chain().next().is_some() {
-            out.extend_from_slice(b"\r\n");
-        }
     }
 
     /// `for=` for each, the last with how browsers reach us (RFC 7239 §4).
     fn write_forwarded(&self, public: &PublicFields, out: &mut Vec<u8>) {
-        let mut before: &[u8] = b"forwarded: for=";
+        let mut before: &[u8] = b"for=";
         for address in self.chain() {
             out.extend_from_slice(before);
             push_node(out, address);
             before = b", for=";
         }
         if self.chain().next().is_none() {
-            out.extend_from_slice(b"forwarded: for=unknown");
+            out.extend_from_slice(b"for=unknown");
         }
         out.extend_from_slice(public.element.as_bytes());
-        out.extend_from_slice(b"\r\n");
     }
 }
 

@@ -4,28 +4,38 @@
 //! remove and what to set is handed in.
 
 pub mod body;
+pub mod bound;
 pub mod connect;
 pub mod fields;
 pub mod forwarded;
 pub mod h1;
+pub mod h2;
 mod pace;
 pub mod pool;
 pub mod probe;
+pub mod silence;
+pub mod sink;
+pub mod trailers;
 pub mod upgrade;
 
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use http::{Method, Response, Uri};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep_until};
 
-use self::body::{Carried, RequestBody, ResponseBody, Upload};
+use self::body::{Came, Carried, RequestBody, ResponseBody, Upload};
 use self::connect::{ConnectError, Target};
-use self::h1::exchange::{Exchange, ExchangeError};
-use self::pool::{Lease, Pool};
+use self::h1::exchange::Asks;
+use self::pool::{Pool, Way};
+use self::silence::Silences;
+use self::sink::{Either, FieldMap};
+
+/// How often a request without a body goes out again after it did no harm.
+const MOST_REPEATS: u8 = 2;
 
 /// What may go wrong between us and `CodeScan`.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +43,9 @@ pub enum ForwardError {
     /// No connection, or it was lost before an answer came.
     #[error("CodeScan cannot be reached: {0}")]
     Unreachable(String),
+    /// All of `codescan.max_connections` stayed busy; to be tried again after so long.
+    #[error("all connections to CodeScan are busy (codescan.max_connections)")]
+    Overloaded(Duration),
     /// No response head within `codescan.response_timeout`.
     #[error("CodeScan did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -63,114 +76,156 @@ pub struct Timeouts {
 
 /// The head of a request to `CodeScan`. The fields are written when a connection is there, and
 /// once more should the request have to go out again.
-pub struct Head<'a, F: Fn(&mut Vec<u8>)> {
+pub struct Head<'a, F: Fn(Either<'_>)> {
     pub method: &'a Method,
     pub target: &'a Uri,
     pub fields: F,
-    /// It asks for another protocol.
-    pub upgrades: bool,
+    pub asks: Asks,
 }
 
-impl<F: Fn(&mut Vec<u8>)> Head<'_, F> {
+impl<F: Fn(Either<'_>)> Head<'_, F> {
     /// Request line in origin-form (RFC 9112 §3.2.1), the target byte for byte, and the fields.
     fn write(&self, out: &mut Vec<u8>) {
         let target = self.target.path_and_query().map_or("/", |target| target.as_str());
         for part in [self.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
-        (self.fields)(out);
+        (self.fields)(Either::Lines(out));
+    }
+
+    /// The fields for HTTP/2.
+    fn map(&self) -> FieldMap {
+        let mut map = FieldMap::default();
+        (self.fields)(Either::Map(&mut map));
+        map
     }
 }
 
 /// One worker's connections to `CodeScan`.
 pub struct Upstream {
     pool: Rc<Pool>,
+    silences: Silences,
 }
 
 impl Upstream {
     pub fn new(pool: Rc<Pool>) -> Self {
-        Self { pool }
+        Self { pool, silences: Silences::default() }
     }
 
-    /// Closes connections that have been idle too long. Called from the worker's tick.
-    pub fn sweep(&self, now: std::time::Instant) {
-        self.pool.sweep(now);
+    /// Closes connections that have been idle too long, ends waits that have lasted too long, and
+    /// heeds `codescan.max_connections`. Called from the worker's tick.
+    pub fn tick(&self, now: Instant, max_connections: usize) {
+        self.pool.sweep(now, max_connections);
+        self.silences.look(now);
     }
 
     /// Sends a request and waits for the response head. Dropping the future, or later the body,
-    /// cancels the exchange and closes its connection.
-    pub async fn send<F: Fn(&mut Vec<u8>)>(
+    /// cancels the exchange and closes its connection, or its stream of a shared one.
+    pub async fn send<F: Fn(Either<'_>)>(
         &self,
         target: &Arc<Target>,
+        head: &Head<'_, F>,
+        mut body: Option<Incoming>,
+        upload: &Upload,
+        timeouts: Timeouts,
+    ) -> Result<Response<ResponseBody>, ForwardError> {
+        let mut repeats = if body.is_none() { MOST_REPEATS } else { 0 };
+        let mut at_hand = self.pool.at_hand(target, head.asks.upgrades);
+        loop {
+            let way = match at_hand.take() {
+                Some(way) => way,
+                // Boxed, as it is large and rarely needed.
+                None => {
+                    Box::pin(self.pool.open(target, head.asks.upgrades, timeouts.connect)).await?
+                }
+            };
+            let is_reused = way.is_reused();
+            let failed = match self.exchange(way, target, head, body.take(), upload, timeouts).await
+            {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            let is_harmless = match failed.came {
+                Came::Nowhere => true,
+                // RFC 9110 §9.2.2: a connection that was closed just now.
+                Came::Unknown => is_reused && head.method.is_idempotent(),
+                Came::Otherwise => false,
+            };
+            if !is_harmless || repeats == 0 {
+                return Err(failed.error);
+            }
+            repeats -= 1;
+        }
+    }
+
+    async fn exchange<F: Fn(Either<'_>)>(
+        &self,
+        way: Way,
+        target: &Target,
         head: &Head<'_, F>,
         body: Option<Incoming>,
         upload: &Upload,
         timeouts: Timeouts,
-    ) -> Result<Response<ResponseBody>, ForwardError> {
-        let may_repeat = body.is_none() && head.method.is_idempotent();
-        let mut body = RequestBody::new(body, upload.clone());
-        if let Some(lease) = self.pool.reuse(target) {
-            match exchange(lease, head, body, upload, timeouts).await {
-                // RFC 9110 §9.2.2: an idle connection that was closed just now.
-                Err(Failed { closed_early: true, .. }) if may_repeat => {
-                    body = RequestBody::new(None, upload.clone());
-                }
-                answered => return answered.map_err(|failed| failed.error),
+    ) -> Result<Response<ResponseBody>, Failed> {
+        let limit = timeouts.response;
+        let body = RequestBody::new(body, upload.clone());
+        let mut carried = Carried::begin(way, target, head, body);
+        let mut silence = self.silences.watch(upload, limit);
+        let answer = poll_fn(|cx| match carried.poll_head(cx) {
+            Poll::Pending if silence.is_over(cx) => Poll::Ready(None),
+            answer => answer.map(Some),
+        });
+        match answer.await {
+            Some(Ok(response)) => Ok(carried.answered(response)),
+            Some(Err(error)) => {
+                Err(Failed { came: carried.came(&error), error: upload.fault(&error) })
             }
+            None => Err(Failed { came: Came::Otherwise, error: ForwardError::Timeout(limit) }),
         }
-        let lease = self.pool.connect(target, timeouts.connect).await?;
-        exchange(lease, head, body, upload, timeouts).await.map_err(|failed| failed.error)
     }
 }
 
 struct Failed {
     error: ForwardError,
-    /// The connection ended before a byte of an answer came.
-    closed_early: bool,
+    came: Came,
 }
 
-async fn exchange<F: Fn(&mut Vec<u8>)>(
-    lease: Lease,
-    head: &Head<'_, F>,
-    body: RequestBody,
-    upload: &Upload,
-    timeouts: Timeouts,
-) -> Result<Response<ResponseBody>, Failed> {
-    let Lease { connection, place } = lease;
-    let method = head.method.clone();
-    let mut exchange =
-        Exchange::new(connection, method, head.upgrades, body, |out| head.write(out));
-    let answer = tokio::select! {
-        biased;
-        answer = poll_fn(|cx| exchange.poll_head(cx)) => answer,
-        () = silence(upload, timeouts.response) => {
-            let error = ForwardError::Timeout(timeouts.response);
-            return Err(Failed { error, closed_early: false });
-        }
-    };
-    match answer {
-        Ok(response) => Ok(response.map(|()| Carried { exchange, place }.into_body())),
-        Err(error) => {
-            let closed = matches!(error, ExchangeError::Closed | ExchangeError::Io(_));
-            let closed_early = closed && !exchange.has_received();
-            Err(Failed { error: upload.fault(&error), closed_early })
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use http::Method;
 
-/// Resolves when `limit` has passed since the last byte of the request was handed over, or since
-/// `CodeScan` took a byte while there was one for it.
-async fn silence(upload: &Upload, limit: Duration) {
-    let mut deadline = Instant::now() + limit;
-    loop {
-        sleep_until(deadline).await;
-        let due = match upload.ended_at().or(upload.stuck_since()) {
-            Some(since) => Instant::from_std(since) + limit,
-            None => Instant::now() + limit,
-        };
-        if due <= deadline.max(Instant::now()) {
-            return;
-        }
-        deadline = due;
+    use super::bound::Bound;
+    use super::*;
+    use crate::config::settings::CodescanUrl;
+    use crate::telemetry::metrics::Metrics;
+
+    /// The future of a whole request holds it, and is moved about.
+    #[tokio::test]
+    async fn sending_takes_little_room() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let metrics = Metrics::new(1).worker(0);
+                let upstream = Upstream::new(Pool::new(metrics, Arc::new(Bound::new(1))));
+                let url = CodescanUrl::Unix("/nowhere".into());
+                let tls = rustls::ClientConfig::builder()
+                    .with_root_certificates(rustls::RootCertStore::empty())
+                    .with_no_client_auth();
+                let target = Arc::new(Target::new(&url, Arc::new(tls), false).expect("a target"));
+                let asks = Asks::default();
+                let head = Head {
+                    method: &Method::GET,
+                    target: &Uri::from_static("/"),
+                    fields: |_: Either<'_>| {},
+                    asks,
+                };
+                let second = Duration::from_secs(1);
+                let timeouts = Timeouts { connect: second, response: second };
+                let upload = Upload::new(None, None);
+                let sending = upstream.send(&target, &head, None, &upload, timeouts);
+                let size = size_of_val(&sending);
+                assert!(size <= 600, "{size} bytes");
+            })
+            .await;
     }
 }

@@ -7,16 +7,18 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 
-use super::h1::connection::Connection;
+use super::pool::Lease;
 
 /// Carries bytes both ways until a side closes or `over` resolves; then both are closed.
 ///
 /// Bytes that came with or before either head belong to the tunnel, so nothing is read as HTTP
 /// that was meant for it, nor the other way round.
-pub async fn tunnel(client: OnUpgrade, upstream: Connection, over: impl Future<Output = ()>) {
+pub async fn tunnel(client: OnUpgrade, upstream: Lease, over: impl Future<Output = ()>) {
     let Ok(client) = client.await else { return };
     let mut client = TokioIo::new(client);
-    let (mut upstream, early) = upstream.into_parts();
+    // The place is held to the end: the connection counts as long.
+    let Lease { connection, place: _place } = upstream;
+    let (mut upstream, early) = connection.into_parts();
     tokio::select! {
         _ = carry(&mut client, &mut upstream, &early) => {}
         () = over => {

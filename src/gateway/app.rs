@@ -39,7 +39,7 @@ pub struct Snapshot {
     pub target: Arc<Target>,
     /// TLS of the public listener, if it speaks that.
     pub tls: Option<Arc<ServerConfig>>,
-    pub reserved: Reserved,
+    pub reserved: Arc<Reserved>,
     pub public_fields: PublicFields,
 }
 
@@ -101,8 +101,8 @@ impl Snapshot {
         Ok(Self {
             version,
             tls: server_tls(&settings)?,
-            target: Arc::new(Target::new(&codescan.url, Arc::new(tls))?),
-            reserved: Reserved::new(codescan.headers.iter().map(|header| &header.name)),
+            target: Arc::new(Target::new(&codescan.url, Arc::new(tls), codescan.http2)?),
+            reserved: Arc::new(Reserved::new(codescan.headers.iter().map(|header| &header.name))),
             public_fields: PublicFields::new(&settings.server.public_url),
             site: Arc::new(Site::new(settings, made_up)?),
         })

@@ -84,7 +84,8 @@ impl Gateway {
 
     /// What is due now and then: called from the worker's tick.
     pub fn tick(&self, now: Instant) {
-        self.upstream.sweep(now);
+        let snapshot = self.app.snapshot.load();
+        self.upstream.tick(now, snapshot.settings().codescan.max_connections);
         self.journal.access_log.borrow_mut().flush();
     }
 

@@ -16,6 +16,9 @@ use crate::access::{Decision, public};
 use crate::error::Problem;
 use crate::forward::body::{ResponseBody, Upload};
 use crate::forward::fields::{self, Cookies, Plan, REQUEST_ID};
+use crate::forward::h1::exchange::Asks;
+use crate::forward::sink::Either;
+use crate::forward::trailers::Upwards;
 use crate::forward::{ForwardError, Head, Timeouts, upgrade};
 use crate::login::logout;
 use crate::session::fields::Rendered;
@@ -30,14 +33,23 @@ impl Exchange<'_> {
         if self.record.arrival.handshake.is_some() && decision != Decision::AsSession {
             return self.ask_to_sign_in();
         }
+        let hops = fields::hops(self.head());
+        if hops == Some(0) {
+            return self.options();
+        }
         let settings = self.snapshot.settings();
         let timeouts = Timeouts {
             connect: settings.codescan.connect_timeout,
             response: settings.codescan.response_timeout,
         };
-        let upload = Upload::new(settings.server.max_body_size);
+        // Trailer fields follow a body only whose length is not said (RFC 9112 §7.1).
+        let may_trail = !body.is_end_stream() && body.size_hint().exact().is_none();
+        let trailers =
+            may_trail.then(|| Upwards::new(&self.head().headers, &self.snapshot.reserved));
+        let upload = Upload::new(settings.server.max_body_size, trailers);
         // Only a session's request may become a tunnel: nobody would end another's.
         let upgrades = self.record.arrival.is_upgrade && decision == Decision::AsSession;
+        let expects = !body.is_end_stream() && fields::asks_to_continue(self.head());
         let host = self.host();
         let target = origin_form(&self.head().uri);
         let asked = Instant::now();
@@ -49,11 +61,14 @@ impl Exchange<'_> {
             let head = Head {
                 method: &self.head().method,
                 target: &target,
-                fields: |out: &mut Vec<u8>| {
-                    let plan = self.plan(decision, set, &cut, &host, upgrades);
-                    plan.write_fields(&self.head().headers, out);
+                fields: |out: Either<'_>| {
+                    let mut plan = self.plan(decision, set, &cut, &host, upgrades);
+                    plan.may_trail = may_trail;
+                    plan.keep_expect = expects;
+                    plan.hops_left = hops.map(|hops| hops - 1);
+                    plan.write(&self.head().headers, out);
                 },
-                upgrades,
+                asks: Asks { upgrades, expects },
             };
             let body = (!body.is_end_stream()).then_some(body);
             let upstream = &self.gateway.upstream;
@@ -87,7 +102,6 @@ impl Exchange<'_> {
         Plan {
             reserved: &self.snapshot.reserved,
             cookies: if is_clients { Cookies::Removed } else { Cookies::Cut(cut) },
-            joins_cookies: self.head().version == Version::HTTP_2,
             keep_authorization: match decision {
                 Decision::AsClientToken | Decision::AsPublicWithToken => true,
                 // Where [codescan.headers] names no Authorization it is the client's own affair.
@@ -101,6 +115,10 @@ impl Exchange<'_> {
             request_id: &self.record.arrival.identity.request_id,
             trace: &self.record.arrival.identity.trace,
             upgrade: if upgrades { self.head().headers.get(UPGRADE) } else { None },
+            may_trail: false,
+            version: self.head().version,
+            keep_expect: false,
+            hops_left: None,
         }
     }
 
@@ -182,6 +200,7 @@ impl Exchange<'_> {
         let request_id = self.record.request_id();
         let problem = match error {
             ForwardError::Unreachable(_) => Problem::upstream_unreachable(),
+            ForwardError::Overloaded(pause) => Problem::overloaded(*pause),
             ForwardError::Timeout(_) => Problem::upstream_timeout(),
             ForwardError::BodyTooLarge => {
                 let limit = self.snapshot.settings().server.max_body_size;

@@ -1,10 +1,13 @@
 //! Answers that the proxy makes itself.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::Exchange;
+use super::admission::ALLOWED;
 use super::record::Answer;
 use crate::error::Problem;
 use crate::forward::body::ResponseBody;
@@ -35,6 +38,14 @@ impl Exchange<'_> {
         for cookie in reply.set_cookies {
             response.headers_mut().append(SET_COOKIE, cookie);
         }
+        self.finish(response)
+    }
+
+    /// What this proxy itself lets through, asked with an OPTIONS that may go no further.
+    pub(super) fn options(self) -> Response<Answer> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(ALLOWED));
         self.finish(response)
     }
 

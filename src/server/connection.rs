@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use super::raw_head::Verdicts;
 use super::stream::Rewound;
 
 /// How long a connection may be at what.
@@ -42,6 +43,8 @@ pub struct Activity {
     wished: Notify,
     /// Its stream was dropped.
     gone: Notify,
+    /// HTTP/1.x: what its heads are like. Here, so that a connection has one such piece of memory.
+    pub verdicts: Verdicts,
 }
 
 const READS_HEAD: u8 = 0;
@@ -96,6 +99,7 @@ impl Activity {
             wish: AtomicU8::new(0),
             wished: Notify::new(),
             gone: Notify::new(),
+            verdicts: Verdicts::default(),
         })
     }
 

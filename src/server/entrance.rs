@@ -66,8 +66,7 @@ pub(super) async fn serve<A: Application>(place: Registered<A>, stream: ClientSt
     let _open = worker.metrics.hold(|worker| &worker.connections);
     let entrance = worker.application.entrance(peer);
     let entered = tokio::select! {
-        // Boxed, as is all that a connection needs only for a while: its task stays as long as it.
-        entered = Box::pin(enter(entrance, stream, peer)) => entered,
+        entered = enter(entrance, stream, peer) => entered,
         // It has asked for nothing yet.
         _ = place.activity.wished() => return,
     };
@@ -93,11 +92,12 @@ async fn enter(
     // Before TLS: whoever is in front speaks of the connection, not in it.
     let peer = match entrance.header {
         Header::None => peer,
-        Header::Expected => proxy_protocol::read(&mut stream, peer).await?,
+        // Boxed, as is all that not every connection needs: its task stays as large.
+        Header::Expected => Box::pin(proxy_protocol::read(&mut stream, peer)).await?,
         Header::Refused => return Err(EntranceError::Untrusted),
     };
     if let Some(config) = entrance.tls {
-        let (stream, protocol) = shake_hands(config, stream).await?;
+        let (stream, protocol) = Box::pin(shake_hands(config, stream)).await?;
         return Ok(Entered { stream, peer, protocol });
     }
     let protocol = first_spoken(&mut stream).await?;
@@ -133,6 +133,8 @@ const FIRST_READ: usize = 8 * 1024;
 
 /// Tells from the first bytes, which are then the next to be read.
 async fn first_spoken(stream: &mut Rewound) -> io::Result<Protocol> {
+    // Who says nothing yet costs no memory.
+    stream.readable().await?;
     let mut first = BytesMut::with_capacity(FIRST_READ);
     loop {
         let has_ended = stream.read_buf(&mut first).await? == 0;

@@ -78,7 +78,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FloodGate<S> {
 }
 
 /// Follows frames by their heads.
-struct Frames {
+pub struct Frames {
     /// Bytes that belong to the preface, or to the frame whose head came last.
     rest: usize,
     head: [u8; FRAME_HEAD],
@@ -90,12 +90,13 @@ struct Frames {
 }
 
 impl Frames {
-    fn new(now: Instant) -> Self {
+    /// At the beginning of a connection, at `now`.
+    pub fn new(now: Instant) -> Self {
         Self { rest: PREFACE, head: [0; FRAME_HEAD], known: 0, count: 0, since: now }
     }
 
     /// Takes note of bytes; false if it is a flood. The clock is looked at now and then only.
-    fn pass(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> bool {
+    pub fn pass(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> bool {
         while !bytes.is_empty() {
             if self.rest > 0 {
                 let length = self.rest.min(bytes.len());

@@ -1,5 +1,6 @@
 //! A connection of HTTP/1.1 or HTTP/1.0 (RFC 9112).
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,17 +11,19 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::io::AsyncWriteExt;
 
-use super::connection::{Served, Watched, Wish};
+use super::connection::{Activity, Served, Watched, Wish};
 use super::peer::Peer;
-use super::raw_head::{Followed, Verdicts};
+use super::raw_head::Followed;
 use super::stream::Rewound;
 use super::worker::{Application, Registered};
 
-type Stream = Followed<Watched>;
+/// Boxed, as it is handed to hyper and back.
+type Stream = Box<Followed<Watched>>;
 
 /// Serves a connection to its end, or until it has become a tunnel.
 ///
@@ -28,10 +31,11 @@ type Stream = Followed<Watched>;
 /// waits is then only this, and the rest is made anew when the next bytes come.
 pub(super) async fn serve<A: Application>(place: &Registered<A>, stream: Rewound, peer: Peer) {
     let activity = &place.activity;
-    let verdicts = Arc::new(Verdicts::default());
-    let mut stream =
-        Followed::new(Watched::new(stream, Arc::clone(activity)), Arc::clone(&verdicts));
-    while let Some(idle) = Box::pin(converse(place, stream, peer, &verdicts)).await {
+    let watched = Watched::new(stream, Arc::clone(activity));
+    let mut stream = Box::new(Followed::new(watched, Arc::clone(activity)));
+    loop {
+        let left = Box::pin(converse(place, stream, peer)).await;
+        let Some(idle) = left else { return };
         stream = idle;
         if stream.has_unread() {
             activity.reads_head();
@@ -60,15 +64,18 @@ async fn converse<A: Application>(
     place: &Registered<A>,
     stream: Stream,
     peer: Peer,
-    verdicts: &Verdicts,
 ) -> Option<Stream> {
     let (this, activity) = (&place.worker, &place.activity);
+    let refused = RefCell::new(None);
     let service = service_fn(|mut request: Request<Incoming>| {
         activity.serves(!request.body().is_end_stream());
-        if let Err(fault) = verdicts.take() {
+        if let Some(upgrade) = request.extensions().get::<OnUpgrade>() {
+            refused.replace(Some(upgrade.clone()));
+        }
+        if let Err(fault) = activity.verdicts.take() {
             request.extensions_mut().insert(fault);
         }
-        Serving { answer: this.application.answer(request, peer), place, verdicts }
+        Serving { answer: this.application.answer(request, peer), place }
     });
     let mut connection = http1::Builder::new()
         // At most 100 fields, as is the parser's default: to allow more costs each request two
@@ -81,7 +88,13 @@ async fn converse<A: Application>(
     loop {
         let wish = tokio::select! {
             // What a client did wrong on the wire is no news.
-            _ = &mut connection => return None,
+            _ = &mut connection => {
+                let refused = refused.take().filter(|_| !activity.verdicts.are_over());
+                if let Some(upgrade) = refused {
+                    Box::pin(shut_down(upgrade, activity)).await;
+                }
+                return None;
+            }
             wish = activity.wished() => wish,
         };
         match wish {
@@ -97,6 +110,19 @@ async fn converse<A: Application>(
     Some(stream)
 }
 
+/// Once a request has asked to upgrade, and was not let, hyper gives the connection away at its
+/// end instead of closing it as TLS and a client in the middle of an upload need it.
+async fn shut_down(upgrade: OnUpgrade, activity: &Activity) {
+    let Ok(connection) = upgrade.await else { return };
+    let mut connection = TokioIo::new(connection);
+    let cut = async { while activity.wished().await != Wish::Close {} };
+    tokio::select! {
+        // It may be gone already.
+        _ = connection.shutdown() => {}
+        () = cut => {}
+    }
+}
+
 pin_project! {
     /// A request that is being answered. Written out, as an `async` block would be twice as large
     /// as what it waits for, and hyper moves it about for each request.
@@ -104,7 +130,6 @@ pin_project! {
         #[pin]
         answer: F,
         place: &'a Registered<A>,
-        verdicts: &'a Verdicts,
     }
 }
 
@@ -115,7 +140,7 @@ impl<A: Application, F: Future<Output = Response<A::Body>>> Future for Serving<'
         let this = self.project();
         let mut answer = ready!(this.answer.poll(cx));
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            this.verdicts.tunnels();
+            this.place.activity.verdicts.tunnels();
         } else {
             this.place.worker.say_farewell(&mut answer);
         }

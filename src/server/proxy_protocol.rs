@@ -54,8 +54,9 @@ pub async fn read(stream: &mut Rewound, sender: Peer) -> Result<Peer, HeaderErro
     }
 }
 
+/// Whom a header announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Announced {
+pub enum Announced {
     Address(IpAddr),
     Unix,
     /// `UNKNOWN`, `LOCAL`: the proxy speaks for itself.
@@ -63,7 +64,7 @@ enum Announced {
 }
 
 /// Who is announced, and how long the header is; `None` if more of it has to come.
-fn parse(bytes: &[u8]) -> Result<Option<(Announced, usize)>, HeaderError> {
+pub fn parse(bytes: &[u8]) -> Result<Option<(Announced, usize)>, HeaderError> {
     if begins(bytes, V1) {
         parse_v1(bytes)
     } else if begins(bytes, V2) {

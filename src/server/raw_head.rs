@@ -20,6 +20,8 @@ use bytes::Bytes;
 use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::connection::Activity;
+
 /// Why a head could be read in two ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadFault {
@@ -80,6 +82,11 @@ impl Verdicts {
     /// What follows is another protocol.
     pub fn tunnels(&self) {
         self.tunnels.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection carries another protocol.
+    pub fn are_over(&self) -> bool {
+        self.tunnels.load(Ordering::Relaxed)
     }
 
     fn add_sound(&self) {
@@ -332,18 +339,19 @@ pub struct Followed<S> {
     unread: Bytes,
     stream: S,
     follower: Follower,
-    verdicts: Arc<Verdicts>,
+    activity: Arc<Activity>,
 }
 
 impl<S> Followed<S> {
     /// Of a connection that speaks HTTP/1.x, from its first byte.
-    pub fn new(stream: S, verdicts: Arc<Verdicts>) -> Self {
-        Self { unread: Bytes::new(), stream, follower: Follower::default(), verdicts }
+    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { unread: Bytes::new(), stream, follower: Follower::default(), activity }
     }
 
     /// Puts back what the parser has read and not used.
     pub fn put_back(&mut self, unread: Bytes) {
-        self.unread = unread;
+        // No bytes may still hold the memory that they would have been in.
+        self.unread = if unread.is_empty() { Bytes::new() } else { unread };
     }
 
     pub fn has_unread(&self) -> bool {
@@ -373,10 +381,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         let came = &buffer.filled()[before..];
-        if this.verdicts.tunnels.load(Ordering::Relaxed) || came.is_empty() {
+        if this.activity.verdicts.tunnels.load(Ordering::Relaxed) || came.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        match this.follower.follow(came, &this.verdicts) {
+        match this.follower.follow(came, &this.activity.verdicts) {
             0 => {
                 buffer.set_filled(before);
                 Poll::Ready(Err(io::ErrorKind::InvalidData.into()))

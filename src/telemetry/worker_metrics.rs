@@ -86,6 +86,10 @@ pub struct WorkerMetrics {
     pub upstream_idle: Level,
     /// Connections to `CodeScan` that carry a request.
     pub upstream_active: Level,
+    /// Connections to `CodeScan` that carry an event stream.
+    pub upstream_streaming: Level,
+    /// Connections to `CodeScan` that go on as another protocol.
+    pub upstream_tunnel: Level,
 }
 
 impl WorkerMetrics {
@@ -157,6 +161,15 @@ impl Level {
 pub struct Held {
     worker: Arc<WorkerMetrics>,
     level: fn(&WorkerMetrics) -> &Level,
+}
+
+impl Held {
+    /// Raises another level instead.
+    pub fn becomes(&mut self, level: fn(&WorkerMetrics) -> &Level) {
+        (self.level)(&self.worker).down();
+        self.level = level;
+        level(&self.worker).up();
+    }
 }
 
 impl Drop for Held {
@@ -292,11 +305,16 @@ fn encode_upstream(
     let errors = ConstCounter::new(sum(workers, |worker| &worker.upstream_connect_errors));
     errors.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
 
-    let help = "Open connections to CodeScan";
+    let help = "Connections to CodeScan: idle, active (also while being opened), streaming \
+                (text/event-stream) or tunnel (WebSocket)";
     let mut metric =
         encoder.encode_descriptor("upstream_connections", help, None, MetricType::Gauge)?;
-    let states: [(&str, LevelOf); 2] =
-        [("idle", |worker| &worker.upstream_idle), ("active", |worker| &worker.upstream_active)];
+    let states: [(&str, LevelOf); 4] = [
+        ("idle", |worker| &worker.upstream_idle),
+        ("active", |worker| &worker.upstream_active),
+        ("streaming", |worker| &worker.upstream_streaming),
+        ("tunnel", |worker| &worker.upstream_tunnel),
+    ];
     for (state, level) in states {
         let open = ConstGauge::new(sum(workers, |worker| &level(worker).0));
         open.encode(metric.encode_family(&[("state", state)])?)?;

@@ -128,16 +128,16 @@ async fn a_name_full_of_markup_is_a_name() {
 
 #[tokio::test]
 async fn twenty_thousand_logins_that_nobody_finishes_cost_no_memory() {
-    const A_FEW_MEBIBYTES: u64 = 6 << 20;
+    const A_FEW_MEBIBYTES: usize = 6 << 20;
     let stage = Stage::with(|settings| {
         settings.text("log.level", "warn");
         settings.set("log.access", "false");
     })
     .await;
     start_logins(&stage, 2_000).await;
-    let before = resident(&stage);
+    let before = stage.proxy.resident();
     start_logins(&stage, 18_000).await;
-    let after = resident(&stage);
+    let after = stage.proxy.resident();
     assert!(after < before + A_FEW_MEBIBYTES, "from {before} to {after} bytes");
     assert_eq!(stage.metric("logins_started_total").await.to_string(), "20000");
     assert_eq!(stage.metric("sessions").await.to_string(), "0");
@@ -178,12 +178,4 @@ async fn start_on_one_connection(port: u16, count: usize) {
     sent.and(got.map(|_| ())).expect("all go through");
     let answers = String::from_utf8(answers).expect("text");
     assert_eq!(answers.matches("HTTP/1.1 302 Found").count(), count);
-}
-
-fn resident(stage: &Stage) -> u64 {
-    let file = format!("/proc/{}/status", stage.proxy.pid());
-    let status = std::fs::read_to_string(file).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kibibytes * 1024
 }

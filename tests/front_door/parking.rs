@@ -59,7 +59,7 @@ async fn a_head_that_has_begun_is_not_lost_at_any_byte() {
         assert_eq!(wire.answer().await.body.len(), 3);
         wires.push((offset, wire));
     }
-    parked(&stage, next.len()).await;
+    parked(&stage, u32::try_from(next.len()).expect("few")).await;
     for (offset, mut wire) in wires {
         wire.send(&next[offset..]).await;
         assert_eq!(wire.answer().await.body.len(), 7, "after {offset} bytes");

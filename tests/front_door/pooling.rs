@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::upstream::{Call, Upstream};
 use crate::harness::wire::{Wire, get, head};
-use crate::harness::{Answer, Settings, Stage, patiently, sha256, wait_until};
+use crate::harness::{Answer, Settings, Stage, kept_file, patiently, sha256, wait_until};
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -175,24 +175,16 @@ async fn codescan_that_asks_for_a_certificate() {
     let stage = before_tls(Tls::Mutual, |settings, codescan| {
         trust(settings, codescan);
         let identity = codescan.client_identity().expect("an identity");
-        let certificate = file("certificate", &identity.certificate_pem);
+        let certificate = kept_file("certificate", &identity.certificate_pem);
         settings.text("codescan.client_certificate_file", &certificate);
-        settings.text("codescan.client_key_file", &file("key", &identity.key_pem));
+        settings.text("codescan.client_key_file", &kept_file("key", &identity.key_pem));
     })
     .await;
     assert_eq!(stage.client().get("/bytes/10").await.body.len(), 10);
 }
 
 fn trust(settings: &mut Settings, codescan: &simulator::Codescan) {
-    settings.text("codescan.ca_file", &file("ca", codescan.ca_pem()));
-}
-
-/// A file of its own in the folder that cargo keeps for tests; it lives as long as the proxy.
-fn file(name: &str, content: &str) -> String {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder").keep();
-    let path = folder.join(name);
-    std::fs::write(&path, content).expect("it is written");
-    path.to_str().expect("a path of text").to_owned()
+    settings.text("codescan.ca_file", &kept_file("ca", codescan.ca_pem()));
 }
 
 async fn before_tls(tls: Tls, change: impl FnOnce(&mut Settings, &simulator::Codescan)) -> Stage {

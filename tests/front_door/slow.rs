@@ -59,7 +59,7 @@ async fn readers_that_wait_cost_no_memory_and_lose_nothing() {
     .await;
     let session = stage.session_of("jcitizen").await;
     session.get("/bytes/1000000").await;
-    let before = resident(&stage);
+    let before = stage.proxy.resident();
     let mut wires = Vec::new();
     for _ in 0..READERS {
         let mut wire = session.open().await;
@@ -73,7 +73,7 @@ async fn readers_that_wait_cost_no_memory_and_lose_nothing() {
         for wire in &mut wires {
             assert!(wire.take(piece.len()).await == piece);
         }
-        most = most.max(resident(&stage));
+        most = most.max(stage.proxy.resident());
     }
     let each = most.saturating_sub(before) / READERS;
     assert!(each < MIB, "{each} bytes for each of {READERS} readers, beside {before}");
@@ -88,14 +88,14 @@ async fn a_writer_that_waits_costs_no_memory_and_loses_nothing() {
     .await;
     let session = stage.session_of("jcitizen").await;
     session.send(Method::POST, "/api/ce/submit", &[], pattern(MIB)).await;
-    let before = resident(&stage);
+    let before = stage.proxy.resident();
     let mut wire = session.open().await;
     let fields = format!("{}Content-Length: {LENGTH}\r\n", session.lines());
     wire.send(head("POST", "/api/ce/submit", &fields)).await;
     let (wanted, mut most) = (pattern(LENGTH), 0);
     for piece in wanted.chunks(LENGTH / 100) {
         wire.send(piece).await;
-        most = most.max(resident(&stage));
+        most = most.max(stage.proxy.resident());
     }
     assert_eq!(wire.answer().await.json()["sha256"], sha256(&wanted));
     let more = most.saturating_sub(before);
@@ -145,13 +145,4 @@ async fn the_end_of_an_answer_waits_for_its_reader() {
             answering.await.expect("all of it is read");
         }
     }
-}
-
-/// Resident memory of the proxy, in bytes.
-fn resident(stage: &Stage) -> usize {
-    let file = format!("/proc/{}/status", stage.proxy.pid());
-    let status = std::fs::read_to_string(file).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-    let kibibytes: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kibibytes * 1024
 }

@@ -159,17 +159,6 @@ async fn a_reader_that_dawdles_gets_all_of_the_last_answer() {
 }
 
 #[tokio::test]
-async fn trailers_are_left_out() {
-    let stage = Stage::set().await;
-    let session = stage.session_of("jcitizen").await;
-    let fields = format!("{}TE: trailers\r\nConnection: close, TE\r\n", session.lines());
-    let answer = session.raw(get("/trailers", &fields).as_bytes()).await;
-    let answer = String::from_utf8(answer).expect("text");
-    assert!(answer.contains("before the trailers\n"), "{answer}");
-    assert!(answer.ends_with("0\r\n\r\n"), "{answer}");
-}
-
-#[tokio::test]
 async fn an_answer_that_can_be_read_in_two_ways_is_none() {
     let upstream = Upstream::start().await;
     let stage = before(&upstream).await;

@@ -53,6 +53,8 @@ fn nothing_tells_of_one_machine() {
     for folder in ["src", "tests", "templates"] {
         files.extend(tree::files(folder));
     }
+    // Bytes, not text.
+    files.retain(|file| !file.starts_with(tree::root().join("tests/corpus/fuzz")));
     // In two parts, so that this file is not the first to be found.
     let places = [("/ro", "ot/"), ("/ho", "me/"), ("/wo", "rk/"), ("/Us", "ers/")];
     for file in files {

@@ -273,6 +273,7 @@ fn log_levels() {
 fn counts() {
     assert_eq!(with("session.capacity=1").session.capacity, 1);
     refused("session.capacity", "from 1 to 100000000", &["0", "-5", "1e6", "100000001"]);
+    refused("codescan.max_connections", "from 1 to 1000000", &["0", "many"]);
     refused("session.per_person", "from 1 to 1000000", &["0", "many"]);
 }
 

@@ -120,6 +120,13 @@ fn trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, ChunkError> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_TRAILERS];
     let parsed = httparse::parse_headers(buffer, &mut fields).map_err(|_| ChunkError::Trailers)?;
     match parsed {
+        httparse::Status::Complete((length, _)) if length > LONGEST_TRAILERS => {
+            Err(ChunkError::Trailers)
+        }
+        // `httparse` takes a bare line feed for the end of a line.
+        httparse::Status::Complete((length, _)) if !lines_end_well(&buffer[..length]) => {
+            Err(ChunkError::Trailers)
+        }
         httparse::Status::Complete((length, fields)) => {
             let map = fields.iter().map(field).collect::<Result<HeaderMap, _>>()?;
             buffer.advance(length);
@@ -128,6 +135,11 @@ fn trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, ChunkError> {
         httparse::Status::Partial if buffer.len() < LONGEST_TRAILERS => Ok(None),
         httparse::Status::Partial => Err(ChunkError::Trailers),
     }
+}
+
+/// Every line feed stands behind a carriage return.
+fn lines_end_well(section: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', section).all(|at| section[..at].ends_with(b"\r"))
 }
 
 fn field(field: &httparse::Header<'_>) -> Result<(HeaderName, HeaderValue), ChunkError> {
@@ -199,6 +211,9 @@ mod tests {
             b"0\r\nno colon\r\n\r\n",
             b"0\r\nx : y\r\n\r\n",
             b"0\r\n x: folded\r\n\r\n",
+            b"0\r\n\n",
+            b"0\r\nx: y\n\r\n",
+            b"0\r\nx: y\r\n\n",
         ] {
             assert!(decode(wire, 1).is_err(), "{:?}", String::from_utf8_lossy(wire));
             assert!(decode(wire, 100).is_err(), "{:?}", String::from_utf8_lossy(wire));
@@ -213,5 +228,7 @@ mod tests {
         let mut trailers = b"0\r\nx: ".to_vec();
         trailers.resize(LONGEST_TRAILERS + 10, b'x');
         assert_eq!(decode(&trailers, 1000).expect_err("too long"), ChunkError::Trailers);
+        trailers.extend_from_slice(b"\r\n\r\n");
+        assert_eq!(decode(&trailers, 1 << 20).expect_err("whole at once"), ChunkError::Trailers);
     }
 }

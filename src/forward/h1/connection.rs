@@ -42,6 +42,7 @@ impl Connection {
     /// Gives back what an idle connection does not need.
     pub fn rest(&mut self) {
         self.incoming = BytesMut::new();
+        self.outbox.rest();
     }
 
     /// The bare connection, and what had been read ahead.

@@ -4,21 +4,30 @@
 //! the upload on as well. Dropped before its end, it takes the connection with it.
 
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use http_body::Frame;
+use tokio::time::{Sleep, sleep};
 
 use super::chunked::{ChunkError, Decoder, Piece};
 use super::connection::Connection;
-use super::framing::{self, Framing, FramingError};
+use super::framing::{Framing, FramingError, Said};
 use super::head::{self, HeadError};
 use super::upload::Sending;
 use crate::forward::body::RequestBody;
+use crate::forward::h2::error::StreamError;
+use crate::forward::trailers;
 
 /// Informational answers before the final one (RFC 9110 §15.2).
 const MOST_INTERIM: u8 = 16;
+
+/// How long the client's body may be held back for a 100 (Continue) of `CodeScan`, which need not
+/// send one (RFC 9110 §10.1.1).
+const CONTINUE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why an exchange failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,18 +46,23 @@ pub enum ExchangeError {
     Switched,
     #[error("it sent informational answers without end")]
     Interim,
+    /// The same over HTTP/2, where one stream can end without the others.
+    #[error("{0}")]
+    Stream(#[from] StreamError),
     /// The client's body broke off; nothing is wrong with `CodeScan`.
     #[error("the request body broke off")]
     Upload,
 }
 
 pub struct Exchange {
-    connection: Connection,
+    connection: Box<Connection>,
     sending: Sending,
     reading: Reading,
     method: Method,
     /// The request asked for another protocol.
     upgrades: bool,
+    /// The body is held back, as `CodeScan` may not want it; not for ever.
+    held: Option<Pin<Box<Sleep>>>,
     interim: u8,
     /// The server keeps the connection open after this answer.
     kept: bool,
@@ -66,6 +80,15 @@ enum Reading {
     Ended,
 }
 
+/// What a request asks for besides its answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asks {
+    /// Another protocol.
+    pub upgrades: bool,
+    /// A 100 (Continue) before its body.
+    pub expects: bool,
+}
+
 /// What the bytes of a body that are there amount to.
 enum Step {
     Frame(Frame<Bytes>),
@@ -76,9 +99,9 @@ enum Step {
 impl Exchange {
     /// `write_head` writes the request line and all fields but those that frame the body.
     pub fn new(
-        mut connection: Connection,
+        mut connection: Box<Connection>,
         method: Method,
-        upgrades: bool,
+        asks: Asks,
         body: RequestBody,
         write_head: impl FnOnce(&mut Vec<u8>),
     ) -> Self {
@@ -90,7 +113,8 @@ impl Exchange {
             sending,
             reading: Reading::Head,
             method,
-            upgrades,
+            upgrades: asks.upgrades,
+            held: asks.expects.then(|| Box::pin(sleep(CONTINUE_WITHIN))),
             interim: 0,
             kept: false,
             has_received: false,
@@ -110,9 +134,11 @@ impl Exchange {
         }
         loop {
             while let Some(mut response) = head::take(&mut self.connection.incoming)? {
-                if self.is_final(&response)? {
-                    framing::say_length_once(response.headers_mut());
+                if self.is_final(&mut response)? {
                     return Poll::Ready(Ok(response));
+                }
+                if let Poll::Ready(sent) = self.poll_upload(cx) {
+                    sent?;
                 }
             }
             if ready!(self.connection.poll_read_head(cx))? == 0 {
@@ -124,7 +150,15 @@ impl Exchange {
 
     /// Sends as much as has come and `CodeScan` takes. Ready when nothing is left to send.
     pub fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
-        let connection = &mut self.connection;
+        let connection = &mut *self.connection;
+        if let Some(held) = &mut self.held {
+            if held.as_mut().poll(cx).is_pending() {
+                // Should it fail, there is no answer either.
+                let _ = connection.outbox.poll_send(&mut connection.stream, cx);
+                return Poll::Pending;
+            }
+            self.held = None;
+        }
         let sent = self.sending.poll(&mut connection.outbox, &mut connection.stream, cx);
         sent.map_err(|_| ExchangeError::Upload)
     }
@@ -210,6 +244,7 @@ impl Exchange {
             Piece::Data(data) => Step::Frame(Frame::data(data)),
             Piece::End(trailers) => {
                 self.reading = Reading::Ended;
+                let trailers = trailers::for_client(&trailers);
                 if trailers.is_empty() { Step::End } else { Step::Frame(Frame::trailers(trailers)) }
             }
         })
@@ -236,7 +271,7 @@ impl Exchange {
 
     /// The connection, if another exchange may follow: both sides ended cleanly, and no byte is
     /// left over.
-    pub fn into_connection(self) -> Option<Connection> {
+    pub fn into_connection(self) -> Option<Box<Connection>> {
         let is_clean = self.has_ended()
             && self.kept
             && self.sending.is_done()
@@ -245,18 +280,22 @@ impl Exchange {
     }
 
     /// After a 101: the connection, with the bytes of the new protocol that have come already.
-    pub fn into_upgraded(self) -> Connection {
+    pub fn into_upgraded(self) -> Box<Connection> {
         self.connection
     }
 
-    fn is_final(&mut self, response: &Response<()>) -> Result<bool, ExchangeError> {
+    fn is_final(&mut self, response: &mut Response<()>) -> Result<bool, ExchangeError> {
         let status = response.status();
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return if self.upgrades { Ok(true) } else { Err(ExchangeError::Switched) };
         }
-        let (version, fields) = (response.version(), response.headers());
-        let framing = framing::of_response(&self.method, version, status, fields)?;
+        let version = response.version();
+        // Checked even where there can be no body: an intermediary before us may think otherwise.
+        let said = Said::new(version, response.headers())?;
         if status.is_informational() {
+            if status == StatusCode::CONTINUE {
+                self.held = None;
+            }
             self.interim += 1;
             return if self.interim > MOST_INTERIM {
                 Err(ExchangeError::Interim)
@@ -264,7 +303,12 @@ impl Exchange {
                 Ok(false)
             };
         }
-        self.kept = framing::is_kept(version, framing, fields);
+        if self.held.take().is_some() {
+            self.sending = Sending::GivenUp;
+        }
+        said.say_length_once(response.headers_mut());
+        let framing = said.framing(&self.method, status);
+        self.kept = said.is_kept(version, framing);
         self.reading = match framing {
             Framing::Empty => Reading::Ended,
             Framing::Length(length) => Reading::Length(length),

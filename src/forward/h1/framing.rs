@@ -26,54 +26,80 @@ pub enum FramingError {
     Coding,
 }
 
-/// Judges an answer's head. `asked` is the method of the request.
-pub fn of_response(
-    asked: &Method,
-    version: Version,
-    status: StatusCode,
-    fields: &HeaderMap,
-) -> Result<Framing, FramingError> {
-    // Checked even where there can be no body: an intermediary before us may think otherwise.
-    let length = content_length(fields)?;
-    let chunked = is_chunked(version, fields)?;
-    if chunked && length.is_some() {
-        return Err(FramingError::Both);
-    }
-    let has_none = *asked == Method::HEAD
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    Ok(match (has_none, chunked, length) {
-        (true, _, _) | (_, _, Some(0)) => Framing::Empty,
-        (false, true, _) => Framing::Chunked,
-        (false, false, Some(length)) => Framing::Length(length),
-        (false, false, None) => Framing::UntilClose,
-    })
+/// What an answer's head says of its body and of its connection.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    length: Option<u64>,
+    /// `Content-Length` fields, a list in one of them counting as another.
+    lengths: usize,
+    chunked: bool,
+    closes: bool,
 }
 
-/// Says once what was said several times, so that nobody behind us can read it otherwise.
-pub fn say_length_once(fields: &mut HeaderMap) {
-    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    let is_list = lengths.next().is_some_and(|first| first.as_bytes().contains(&b','));
-    if (is_list || lengths.next().is_some())
-        && let Ok(Some(length)) = content_length(fields)
-    {
-        fields.insert(CONTENT_LENGTH, length.into());
+impl Said {
+    /// Looks once at each field.
+    pub fn new(version: Version, fields: &HeaderMap) -> Result<Self, FramingError> {
+        let mut said = Self::default();
+        for (name, value) in fields {
+            if *name == CONTENT_LENGTH {
+                said.add_length(value.as_bytes())?;
+            } else if *name == TRANSFER_ENCODING {
+                said.add_coding(version, value.as_bytes())?;
+            } else if *name == CONNECTION {
+                let mut options = value.as_bytes().split(|byte| *byte == b',');
+                said.closes |=
+                    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+            }
+        }
+        if said.chunked && said.length.is_some() { Err(FramingError::Both) } else { Ok(said) }
     }
-}
 
-/// A list of equal values counts as one (RFC 9110 §8.6).
-fn content_length(fields: &HeaderMap) -> Result<Option<u64>, FramingError> {
-    let mut length = None;
-    for field in fields.get_all(CONTENT_LENGTH) {
-        for value in field.as_bytes().split(|byte| *byte == b',') {
+    /// A list of equal values counts as one (RFC 9110 §8.6).
+    fn add_length(&mut self, field: &[u8]) -> Result<(), FramingError> {
+        for value in field.split(|byte| *byte == b',') {
             let this = decimal(value.trim_ascii()).ok_or(FramingError::Length)?;
-            if length.is_some_and(|other| other != this) {
+            if self.length.is_some_and(|other| other != this) {
                 return Err(FramingError::Length);
             }
-            length = Some(this);
+            self.length = Some(this);
+            self.lengths += 1;
+        }
+        Ok(())
+    }
+
+    fn add_coding(&mut self, version: Version, coding: &[u8]) -> Result<(), FramingError> {
+        let is_chunked = version == Version::HTTP_11 && coding.eq_ignore_ascii_case(b"chunked");
+        if !is_chunked || self.chunked {
+            return Err(FramingError::Coding);
+        }
+        self.chunked = true;
+        Ok(())
+    }
+
+    /// Says once what was said several times, so that nobody behind us can read it otherwise.
+    pub fn say_length_once(&self, fields: &mut HeaderMap) {
+        if let (2.., Some(length)) = (self.lengths, self.length) {
+            fields.insert(CONTENT_LENGTH, length.into());
         }
     }
-    Ok(length)
+
+    /// Whether the server keeps the connection open after this answer (RFC 9112 §9.3).
+    pub fn is_kept(&self, version: Version, framing: Framing) -> bool {
+        version == Version::HTTP_11 && framing != Framing::UntilClose && !self.closes
+    }
+
+    /// Where the body ends. `asked` is the method of the request.
+    pub fn framing(&self, asked: &Method, status: StatusCode) -> Framing {
+        let has_none = *asked == Method::HEAD
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        match (has_none, self.chunked, self.length) {
+            (true, _, _) | (_, _, Some(0)) => Framing::Empty,
+            (false, true, _) => Framing::Chunked,
+            (false, false, Some(length)) => Framing::Length(length),
+            (false, false, None) => Framing::UntilClose,
+        }
+    }
 }
 
 /// `1*DIGIT`: no sign, no white space (CVE-2021-32715).
@@ -82,30 +108,6 @@ fn decimal(text: &[u8]) -> Option<u64> {
         return None;
     }
     std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn is_chunked(version: Version, fields: &HeaderMap) -> Result<bool, FramingError> {
-    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(false),
-        (Some(coding), None)
-            if version == Version::HTTP_11
-                && coding.as_bytes().eq_ignore_ascii_case(b"chunked") =>
-        {
-            Ok(true)
-        }
-        _ => Err(FramingError::Coding),
-    }
-}
-
-/// Whether the server keeps the connection open after this answer (RFC 9112 §9.3).
-pub fn is_kept(version: Version, framing: Framing, fields: &HeaderMap) -> bool {
-    let closes = fields
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
-        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
-    version == Version::HTTP_11 && framing != Framing::UntilClose && !closes
 }
 
 #[cfg(test)]
@@ -123,7 +125,8 @@ mod tests {
     }
 
     fn framed(text: &[(&'static str, &'static str)]) -> Result<Framing, FramingError> {
-        of_response(&Method::GET, Version::HTTP_11, StatusCode::OK, &fields(text))
+        let said = Said::new(Version::HTTP_11, &fields(text))?;
+        Ok(said.framing(&Method::GET, StatusCode::OK))
     }
 
     #[test]
@@ -142,9 +145,10 @@ mod tests {
             for it in &said[1..] {
                 fields.append(CONTENT_LENGTH, HeaderValue::from_static(it));
             }
-            say_length_once(&mut fields);
+            let read = |fields: &HeaderMap| Said::new(Version::HTTP_11, fields).expect("equal");
+            read(&fields).say_length_once(&mut fields);
             assert_eq!(fields.get_all(CONTENT_LENGTH).iter().count(), 1, "{said:?}");
-            assert_eq!(content_length(&fields), Ok(Some(5)));
+            assert_eq!((read(&fields).length, read(&fields).lengths), (Some(5), 1));
         }
     }
 
@@ -163,8 +167,7 @@ mod tests {
         let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
         assert_eq!(framed(&twice), Err(FramingError::Coding));
         let chunked = fields(&[("transfer-encoding", "chunked")]);
-        let old = of_response(&Method::GET, Version::HTTP_10, StatusCode::OK, &chunked);
-        assert_eq!(old, Err(FramingError::Coding));
+        assert_eq!(Said::new(Version::HTTP_10, &chunked), Err(FramingError::Coding));
     }
 
     #[test]
@@ -172,17 +175,20 @@ mod tests {
         let long = fields(&[("content-length", "5")]);
         for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
             let status = StatusCode::from_u16(status).expect("a status");
-            let framing = of_response(&method, Version::HTTP_11, status, &long);
-            assert_eq!(framing, Ok(Framing::Empty), "{method} {status}");
+            let said = Said::new(Version::HTTP_11, &long).expect("one length");
+            assert_eq!(said.framing(&method, status), Framing::Empty, "{method} {status}");
         }
     }
 
     #[test]
     fn connections_that_serve_again() {
+        let is_kept = |version, framing, text| {
+            Said::new(Version::HTTP_11, &fields(text)).expect("fine").is_kept(version, framing)
+        };
         let length = Framing::Length(1);
-        assert!(is_kept(Version::HTTP_11, length, &fields(&[])));
-        assert!(!is_kept(Version::HTTP_11, length, &fields(&[("connection", "x, Close")])));
-        assert!(!is_kept(Version::HTTP_11, Framing::UntilClose, &fields(&[])));
-        assert!(!is_kept(Version::HTTP_10, length, &fields(&[("connection", "keep-alive")])));
+        assert!(is_kept(Version::HTTP_11, length, &[]));
+        assert!(!is_kept(Version::HTTP_11, length, &[("connection", "x, Close")]));
+        assert!(!is_kept(Version::HTTP_11, Framing::UntilClose, &[]));
+        assert!(!is_kept(Version::HTTP_10, length, &[("connection", "keep-alive")]));
     }
 }

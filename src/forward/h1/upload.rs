@@ -4,13 +4,13 @@ use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, Method};
 use http_body::Body;
 
 use super::outbox::Outbox;
 use crate::forward::body::{BodyError, RequestBody};
 use crate::forward::connect::Stream;
+use crate::forward::sink::Sink;
 
 pub enum Sending {
     Length(RequestBody),
@@ -121,27 +121,28 @@ impl Sending {
                 return Ok(Taken::Waiting);
             };
             match frame.transpose()?.map(http_body::Frame::into_data) {
-                Some(Ok(data)) if chunked => push_chunk(outbox, data),
+                Some(Ok(data)) if chunked => outbox.push_chunk(data),
                 Some(Ok(data)) => outbox.push(data),
-                // Trailer fields are dropped (RFC 9110 §6.5.1): a server that merges them into the
-                // head would take what a client says there for the proxy's own.
-                Some(Err(_)) | None => {
-                    if chunked {
-                        outbox.push(Bytes::from_static(b"0\r\n\r\n"));
-                    }
-                    *self = Self::Taken;
+                Some(Err(last)) => {
+                    self.end(outbox, chunked, &last.into_trailers().unwrap_or_default());
                 }
+                None => self.end(outbox, chunked, &HeaderMap::new()),
             }
         }
         Ok(Taken::Enough)
     }
-}
 
-fn push_chunk(outbox: &mut Outbox, data: Bytes) {
-    // A chunk of no bytes would be the last one.
-    if !data.is_empty() {
-        outbox.push(Bytes::from(format!("{:x}\r\n", data.len())));
-        outbox.push(data);
-        outbox.push(Bytes::from_static(b"\r\n"));
+    /// The last chunk, and the trailer section (RFC 9112 §7.1.2).
+    fn end(&mut self, outbox: &mut Outbox, chunked: bool, trailers: &HeaderMap) {
+        *self = Self::Taken;
+        if !chunked {
+            return;
+        }
+        let mut end = b"0\r\n".to_vec();
+        for (name, value) in trailers {
+            end.field(name, value);
+        }
+        end.extend_from_slice(b"\r\n");
+        outbox.push_slice(&end);
     }
 }

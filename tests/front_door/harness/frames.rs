@@ -51,6 +51,9 @@ pub fn get(target: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     block(&[&pseudo[..], fields].concat())
 }
 
+/// `:status: 200`, as the static table has it (RFC 7541 Appendix A).
+pub const OK: u8 = 0x88;
+
 /// A connection that has said who it is.
 pub struct Frames(Wire);
 
@@ -72,7 +75,7 @@ impl Frame {
 
     /// Whether it is a head whose first field is this status, which the static table holds.
     pub fn is_ok(&self) -> bool {
-        self.kind == HEADERS && self.payload.first() == Some(&0x88)
+        self.kind == HEADERS && self.payload.first() == Some(&OK)
     }
 
     /// The status of a head, which is its first field, and of its connection the first that the
@@ -105,6 +108,44 @@ fn huffman(text: &[u8]) -> u16 {
 }
 
 impl Frames {
+    /// The other side of a connection that the proxy has opened: takes its greeting and returns
+    /// it with these settings (RFC 9113 §6.5.1). Gives the proxy's own settings; `None` if it
+    /// hung up.
+    pub async fn accept(mut wire: Wire, settings: &[(u16, u32)]) -> Option<(Self, Vec<u8>)> {
+        let preface = wire.try_take(PREFACE.len()).await?;
+        assert_eq!(preface, PREFACE);
+        let pairs = settings.iter();
+        let pairs = pairs.map(|(name, it)| [&name.to_be_bytes()[..], &it.to_be_bytes()].concat());
+        let ours = pairs.collect::<Vec<_>>().concat();
+        let mut frames = Self(wire);
+        frames.try_send(&frame(SETTINGS, 0, 0, &ours)).await.ok()?;
+        let theirs = frames.next_of(&[SETTINGS]).await?;
+        frames.try_send(&frame(SETTINGS, ACK, 0, &[])).await.ok()?;
+        Some((frames, theirs.payload))
+    }
+
+    /// The stream of the next request.
+    pub async fn request(&mut self) -> u32 {
+        self.next_of(&[HEADERS]).await.expect("a request").stream
+    }
+
+    /// Answers 200, with this body.
+    pub async fn answer(&mut self, stream: u32, body: &[u8]) {
+        self.send(HEADERS, END_HEADERS, stream, &[OK]).await;
+        self.send(DATA, END_STREAM, stream, body).await;
+    }
+
+    /// Resets a stream (RFC 9113 §6.4).
+    pub async fn reset(&mut self, stream: u32, reason: h2::Reason) {
+        self.send(RST_STREAM, 0, stream, &u32::from(reason).to_be_bytes()).await;
+    }
+
+    /// Says goodbye: streams above `last` were not looked at (RFC 9113 §6.8).
+    pub async fn go_away(&mut self, last: u32, reason: h2::Reason) {
+        let payload = [last.to_be_bytes(), u32::from(reason).to_be_bytes()].concat();
+        self.send(GOAWAY, 0, 0, &payload).await;
+    }
+
     pub async fn begin(mut wire: Wire) -> Self {
         wire.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await;
         Self(wire)

@@ -24,6 +24,7 @@ pub mod frames;
 pub mod http2;
 pub mod proxy;
 pub mod recorder;
+pub mod shared_upstream;
 pub mod tls;
 pub mod upstream;
 pub mod ways;
@@ -162,6 +163,14 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// Bytes in which no piece looks like another: byte `i` is `i % 251`, as `/bytes/{n}` sends them.
 pub fn pattern(length: usize) -> Vec<u8> {
     (0..251_u8).cycle().take(length).collect()
+}
+
+/// A file of its own in the folder that cargo keeps for tests; it lives as long as the proxy.
+pub fn kept_file(name: &str, content: &str) -> String {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder").keep();
+    let path = folder.join(name);
+    std::fs::write(&path, content).expect("it is written");
+    path.to_str().expect("a path of text").to_owned()
 }
 
 /// Waits for something, but not for ever.

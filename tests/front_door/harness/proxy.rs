@@ -184,6 +184,15 @@ impl Proxy {
         self.child.id()
     }
 
+    /// Its resident memory, in bytes.
+    pub fn resident(&self) -> usize {
+        let file = format!("/proc/{}/status", self.pid());
+        let status = fs::read_to_string(file).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.expect("its memory").trim().trim_end_matches(" kB");
+        kibibytes.parse::<usize>().expect("a number") * 1024
+    }
+
     pub fn settings_file(&self) -> PathBuf {
         self.folder.path().join(SETTINGS)
     }

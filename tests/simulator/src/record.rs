@@ -164,10 +164,11 @@ impl Journal {
 fn parsed(request: &Request<Incoming>) -> Head {
     let value = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let fields = request.headers().iter();
+    let scheme = request.uri().scheme().map(|scheme| (":scheme".into(), scheme.to_string()));
     let authority = request.uri().authority().map(|host| (":authority".into(), host.to_string()));
     let fields = fields.map(|(name, field)| (name.to_string(), value(field.as_bytes())));
     Head {
         target: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
-        headers: authority.into_iter().chain(fields).collect(),
+        headers: scheme.into_iter().chain(authority).chain(fields).collect(),
     }
 }

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| codescan_oauth_proxy_fuzz::answers::framing(data));

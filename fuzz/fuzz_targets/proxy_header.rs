@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| codescan_oauth_proxy_fuzz::connections::proxy_header(
+    data
+));
