@@ -3,7 +3,7 @@
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::harness::command::{run, run_alone};
-use crate::harness::{Settings, Stage};
+use crate::harness::{Settings, Stage, wait_until};
 
 #[test]
 fn version_and_help() {
@@ -72,18 +72,20 @@ fn told_on(cores: &CpuSet, settings: &Settings, key: &str) -> String {
     line.unwrap_or_else(|| panic!("no {key}: {}", ended.stdout)).to_owned()
 }
 
+fn workers_of(process: u32) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("a process");
+    // One that has just ended has no name any more.
+    let names = threads.flatten().flat_map(|it| std::fs::read_to_string(it.path().join("comm")));
+    names.filter(|name| name.starts_with("worker-")).count()
+}
+
 #[tokio::test]
 async fn there_is_a_worker_for_each_core_that_is_allowed() {
     let stage = Stage::with(|settings| {
         settings.set("server.workers", "3");
     })
     .await;
-    let threads = std::fs::read_dir(format!("/proc/{}/task", stage.proxy.pid()));
-    let names = threads.expect("a process").map(|thread| {
-        let name = thread.expect("a thread").path().join("comm");
-        std::fs::read_to_string(name).expect("its name")
-    });
-    assert_eq!(names.filter(|name| name.starts_with("worker-")).count(), 3);
+    wait_until("three workers", async || workers_of(stage.proxy.pid()) == 3).await;
 
     let mut settings = Settings::between(&stage.bitbucket, &stage.codescan);
     settings.text("server.public_url", "http://codescan.example").remove("server.workers");
