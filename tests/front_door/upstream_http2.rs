@@ -324,6 +324,22 @@ async fn websockets_stay_with_http1() {
     }
 }
 
+/// The one connection that there may be is at rest, so it makes room for another kind.
+#[tokio::test]
+async fn a_websocket_gets_the_place_of_a_connection_at_rest() {
+    let stage = between(Tls::Off, true, |settings| {
+        settings.set("codescan.max_connections", "1");
+    })
+    .await;
+    let session = person(&stage).await;
+    assert_eq!(session.get("/bytes/3").await.body, pattern(3));
+    let socket = WebSocket::open(&session, "/ws", &[]).await.expect("a tunnel");
+    stage.codescan.wait_for_websockets(1).await;
+    drop(socket);
+    stage.codescan.wait_for_websockets(0).await;
+    assert_eq!(session.get("/bytes/4").await.body, pattern(4));
+}
+
 #[tokio::test]
 async fn readiness_is_asked_for_in_the_same_way() {
     for tls in BOTH {

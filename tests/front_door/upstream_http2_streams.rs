@@ -78,6 +78,29 @@ async fn streams_beyond_the_limit_go_over_another_connection() {
     assert!(upstream.is_left_alone().await);
 }
 
+/// `codescan.max_connections` counts connections; who finds no room waits for a stream.
+#[tokio::test]
+async fn streams_beyond_all_limits_wait_for_one_that_ends() {
+    let upstream = SharedUpstream::start(&[(MAX_CONCURRENT_STREAMS, 1)]).await;
+    let stage = before(&upstream, |settings| {
+        settings.set("codescan.max_connections", "1");
+        settings.text("codescan.connect_timeout", "2s");
+    })
+    .await;
+    let first = ask(&stage, get("/1", "")).await;
+    let mut connection = upstream.connection().await;
+    assert_eq!(connection.request().await, 1);
+    let mut refused = ask(&stage, get("/2", "")).await;
+    assert_eq!(refused.answer().await.error_code().as_deref(), Some("overloaded"));
+    let second = ask(&stage, get("/3", "")).await;
+    connection.answer(1, b"one").await;
+    is_answered(first, "one").await;
+    assert_eq!(connection.request().await, 3);
+    connection.answer(3, b"three").await;
+    is_answered(second, "three").await;
+    assert!(upstream.is_left_alone().await);
+}
+
 #[tokio::test]
 async fn what_a_goodbye_leaves_out_goes_over_another_connection() {
     let (upstream, stage) = start().await;
@@ -355,14 +378,12 @@ async fn an_answer_that_is_malformed_is_none() {
 /// The connection, if it still serves, else another.
 async fn warm_again(stage: &Stage, upstream: &SharedUpstream, mut old: Frames) -> Frames {
     let mut wire = ask(stage, get("/again", "")).await;
-    let asked = old.next_of(&[HEADERS]).await.map(|asked| asked.stream);
-    let (mut connection, stream) = match asked {
-        Some(stream) => (old, stream),
-        None => {
-            let mut new = upstream.connection().await;
-            let stream = new.request().await;
-            (new, stream)
-        }
+    let (mut connection, stream) = if let Some(asked) = old.next_of(&[HEADERS]).await {
+        (old, asked.stream)
+    } else {
+        let mut new = upstream.connection().await;
+        let stream = new.request().await;
+        (new, stream)
     };
     connection.answer(stream, b"").await;
     assert_eq!(wire.answer().await.status, StatusCode::OK);

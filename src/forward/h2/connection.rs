@@ -87,12 +87,15 @@ impl Connection {
         }))
     }
 
-    /// Whether new requests to this target may go out on it: it is open, and the other side has
-    /// not said goodbye.
+    /// Whether new requests to this target may go out on it.
     pub(super) fn serves(&self, target: &Arc<Target>) -> bool {
+        Arc::ptr_eq(&self.target, target) && self.is_open()
+    }
+
+    /// Whether it is there, and the other side has not said goodbye.
+    pub(super) fn is_open(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        let is_open = |ready| matches!(ready, Poll::Ready(Ok(())));
-        Arc::ptr_eq(&self.target, target) && is_open(self.sender.borrow_mut().poll_ready(&mut cx))
+        matches!(self.sender.borrow_mut().poll_ready(&mut cx), Poll::Ready(Ok(())))
     }
 
     /// Room for one more stream, if there is.
@@ -161,12 +164,14 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let connection = &self.connection;
+        // First, so that one of this worker takes the room before a connection at rest makes
+        // room for others.
+        connection.bells.freed.notify_one();
         if connection.streams.replace(connection.streams.get() - 1) == 1 {
             connection.idle_since.set(Instant::now());
             connection.counted.borrow_mut().becomes(|worker| &worker.upstream_idle);
             connection.bells.rested.notify_one();
         }
-        connection.bells.freed.notify_one();
     }
 }
 
@@ -233,5 +238,31 @@ async fn silence(pings: Option<PingPong>) {
         if !matches!(timeout(PONG_WITHIN, pings.ping(Ping::opaque())).await, Ok(Ok(_))) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_pings_is_there_and_who_does_not_is_not() {
+        let (ours, theirs) = duplex(64 * 1024);
+        let server = tokio::spawn(async move {
+            let mut server = h2::server::handshake(theirs).await.expect("a connection");
+            // Nothing is asked for; meanwhile pings are answered.
+            let _ = timeout(10 * PING_AFTER, server.accept()).await;
+            std::future::pending::<()>().await;
+        });
+        let (_sender, mut driver) = client::handshake(ours).await.expect("a connection");
+        let pings = driver.ping_pong();
+        tokio::spawn(driver);
+        let began = tokio::time::Instant::now();
+        silence(pings).await;
+        assert!(began.elapsed() >= 10 * PING_AFTER, "{:?}", began.elapsed());
+        assert!(began.elapsed() <= 11 * PING_AFTER + PONG_WITHIN, "{:?}", began.elapsed());
+        server.abort();
     }
 }

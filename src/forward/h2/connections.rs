@@ -60,9 +60,10 @@ impl Connections {
         place.ok_or_else(|| ConnectError::Http("it takes no stream".to_owned()))
     }
 
-    /// Lets go of those that have carried nothing for `limit`.
+    /// Lets go of those that were ended, and of those that have carried nothing for `limit`.
     pub fn sweep(&self, limit: Duration, now: Instant) {
-        self.open.borrow_mut().retain(|connection| !connection.has_rested(limit, now));
+        let stays = |it: &Rc<Connection>| it.is_open() && !it.has_rested(limit, now);
+        self.open.borrow_mut().retain(stays);
     }
 
     /// Lets go of all that carry nothing.
