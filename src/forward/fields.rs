@@ -48,25 +48,35 @@ pub(super) fn same_but_for_underscores(name: &str, dashed: &str) -> bool {
         && name.bytes().zip(dashed.bytes()).all(|(a, b)| a == b || (a == b'_' && b == b'-'))
 }
 
+/// Writes what is left of a `Cookie` field without ours; whether anything is.
+pub type Cut<'a> = &'a dyn Fn(&[u8], &mut Vec<u8>) -> bool;
+
 /// What becomes of the client's `Cookie`.
 pub enum Cookies<'a> {
     /// Ours are cut out, the others pass byte for byte.
-    Cut(&'a dyn Fn(&HeaderValue) -> Option<HeaderValue>),
+    Cut(Cut<'a>),
     Removed,
 }
 
+/// Fields that are set in a request, whatever the client sent.
+pub trait Own {
+    fn sets(&self, name: &HeaderName) -> bool;
+
+    fn write<S: Sink>(&self, out: &mut S);
+}
+
 /// How to make the head that `CodeScan` gets of the one that came.
-pub struct Plan<'a> {
+pub struct Plan<'a, O> {
     pub reserved: &'a Arc<Reserved>,
     pub cookies: Cookies<'a>,
     /// Whether the client's own `Authorization` goes through.
     pub keep_authorization: bool,
     /// Set last.
-    pub set: &'a [(HeaderName, HeaderValue)],
+    pub own: &'a O,
     pub host: &'a HeaderValue,
     pub forwarded: &'a Forwarded,
     pub public: &'a PublicFields,
-    pub request_id: &'a HeaderValue,
+    pub request_id: &'a str,
     pub trace: &'a Trace,
     /// The protocol asked for, if an upgrade is to be forwarded.
     pub upgrade: Option<&'a HeaderValue>,
@@ -82,12 +92,12 @@ pub struct Plan<'a> {
 
 /// W3C Trace Context of a request.
 pub struct Trace {
-    pub traceparent: HeaderValue,
+    pub traceparent: [u8; 55],
     /// Passed on only together with a `traceparent` that came.
     pub keep_tracestate: bool,
 }
 
-impl Plan<'_> {
+impl<O: Own> Plan<'_, O> {
     /// Writes the fields of the request to `CodeScan`, without those that frame its body.
     pub fn write(&self, incoming: &HeaderMap, out: Either<'_>) {
         match out {
@@ -112,7 +122,7 @@ impl Plan<'_> {
         self.write_cookies(incoming, out);
         self.forwarded.write(self.public, out);
         self.write_ours(out, &VIA, via(self.version));
-        self.write_ours(out, &REQUEST_ID, self.request_id);
+        self.write_ours(out, &REQUEST_ID, self.request_id.as_bytes());
         self.write_ours(out, &TRACEPARENT, &self.trace.traceparent);
         if let Some(hops) = self.hops_left {
             out.field(&MAX_FORWARDS, &hops.into());
@@ -125,15 +135,13 @@ impl Plan<'_> {
         if announces_trailers {
             self.write_trailer_names(incoming, &named, out);
         }
-        for (name, value) in self.set {
-            out.field(name, value);
-        }
+        self.own.write(out);
     }
 
     /// A field of ours, unless `[codescan.headers]` sets it.
-    fn write_ours<S: Sink>(&self, out: &mut S, name: &HeaderName, value: &HeaderValue) {
-        if !self.set.iter().any(|(set, _)| set == name) {
-            out.field(name, value);
+    fn write_ours<S: Sink>(&self, out: &mut S, name: &HeaderName, value: &[u8]) {
+        if !self.own.sets(name) {
+            out.made(name, |out| out.extend_from_slice(value));
         }
     }
 
@@ -154,18 +162,21 @@ impl Plan<'_> {
 
     fn write_cookies<S: Sink>(&self, incoming: &HeaderMap, out: &mut S) {
         let Cookies::Cut(cut) = self.cookies else { return };
-        let mut kept = incoming.get_all(COOKIE).iter().filter_map(cut);
+        let fields = incoming.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
         // It may bring each cookie in a field of its own; HTTP/1.1 has one (RFC 9113 §8.2.3).
         if self.version != Version::HTTP_2 {
-            return kept.for_each(|field| out.field(&COOKIE, &field));
+            return fields.for_each(|field| out.perhaps(&COOKIE, |out| cut(field, out)));
         }
-        let Some(first) = kept.next() else { return };
-        out.made(&COOKIE, |out| {
-            out.extend_from_slice(first.as_bytes());
-            for field in kept {
-                out.extend_from_slice(b"; ");
-                out.extend_from_slice(field.as_bytes());
+        out.perhaps(&COOKIE, |out| {
+            let begin = out.len();
+            for field in fields {
+                let end = out.len();
+                out.extend_from_slice(if end > begin { b"; " } else { b"" });
+                if !cut(field, out) {
+                    out.truncate(end);
+                }
             }
+            out.len() > begin
         });
     }
 
@@ -184,14 +195,11 @@ impl Plan<'_> {
 }
 
 /// How the message came, and who passes it on (RFC 9110 §7.6.3).
-fn via(version: Version) -> &'static HeaderValue {
-    static HTTP_10: HeaderValue = HeaderValue::from_static("1.0 codescan-oauth-proxy");
-    static HTTP_11: HeaderValue = HeaderValue::from_static("1.1 codescan-oauth-proxy");
-    static HTTP_2: HeaderValue = HeaderValue::from_static("2.0 codescan-oauth-proxy");
+fn via(version: Version) -> &'static [u8] {
     match version {
-        Version::HTTP_10 => &HTTP_10,
-        Version::HTTP_2 => &HTTP_2,
-        _ => &HTTP_11,
+        Version::HTTP_10 => b"1.0 codescan-oauth-proxy",
+        Version::HTTP_2 => b"2.0 codescan-oauth-proxy",
+        _ => b"1.1 codescan-oauth-proxy",
     }
 }
 

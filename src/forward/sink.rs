@@ -13,6 +13,9 @@ pub trait Sink {
     /// A field whose value is made while it is written, of visible ASCII and spaces.
     fn made(&mut self, name: &HeaderName, make: impl FnOnce(&mut Vec<u8>));
 
+    /// As `made`, and left out if nothing comes of it.
+    fn perhaps(&mut self, name: &HeaderName, make: impl FnOnce(&mut Vec<u8>) -> bool);
+
     fn prepared(&mut self, prepared: &Prepared);
 
     /// `TE: trailers`, which is between neighbours (RFC 9110 §10.1.4).
@@ -66,6 +69,14 @@ impl Sink for Vec<u8> {
         self.extend_from_slice(b"\r\n");
     }
 
+    fn perhaps(&mut self, name: &HeaderName, make: impl FnOnce(&mut Vec<u8>) -> bool) {
+        let (before, mut comes) = (self.len(), true);
+        self.made(name, |out| comes = make(out));
+        if !comes {
+            self.truncate(before);
+        }
+    }
+
     fn prepared(&mut self, prepared: &Prepared) {
         self.extend_from_slice(&prepared.lines);
     }
@@ -90,6 +101,24 @@ pub struct FieldMap {
     pub authority: Option<HeaderValue>,
 }
 
+impl FieldMap {
+    /// What names somebody stays out of the compression's table, which the requests of all people
+    /// share (RFC 7541 §7.1.3): so all but what is known to be harmless.
+    fn append(&mut self, name: &HeaderName, mut value: HeaderValue) {
+        let is_harmless = matches!(
+            name.as_str(),
+            "accept"
+                | "accept-encoding"
+                | "accept-language"
+                | "content-type"
+                | "user-agent"
+                | "via"
+        );
+        value.set_sensitive(!is_harmless);
+        self.fields.append(name, value);
+    }
+}
+
 impl Sink for FieldMap {
     fn host(&mut self, host: &HeaderValue) {
         self.authority = Some(host.clone());
@@ -98,15 +127,23 @@ impl Sink for FieldMap {
     /// Nobody waits for the 100 that `Expect` asks for: the body follows at once.
     fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
         if name != EXPECT {
-            self.fields.append(name, value.clone());
+            self.append(name, value.clone());
         }
     }
 
     fn made(&mut self, name: &HeaderName, make: impl FnOnce(&mut Vec<u8>)) {
+        self.perhaps(name, |out| {
+            make(out);
+            true
+        });
+    }
+
+    fn perhaps(&mut self, name: &HeaderName, make: impl FnOnce(&mut Vec<u8>) -> bool) {
         let mut value = Vec::new();
-        make(&mut value);
-        if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)) {
-            self.fields.append(name, value);
+        if make(&mut value)
+            && let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(value))
+        {
+            self.append(name, value);
         }
     }
 

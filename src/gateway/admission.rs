@@ -13,7 +13,7 @@ use crate::server::raw_head::HeadFault;
 pub(super) const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Checks the head against limits, RFC 9110 §7.2 (one `Host`), RFC 9112 §3.2 (the target's form)
-/// and §6.1 (its coding).
+/// and §6.1 (its coding), RFC 9113 §8 (fields and `:path`).
 pub fn admit(head: &Parts, settings: &Settings) -> Result<(), Box<Problem>> {
     if let Some(fault) = head.extensions.get::<HeadFault>() {
         return Err(Problem::invalid_request(fault.words()).into());
@@ -23,6 +23,9 @@ pub fn admit(head: &Parts, settings: &Settings) -> Result<(), Box<Problem>> {
     }
     if head_size(head) > settings.server.max_header_size {
         return Err(Problem::header_too_large(settings.server.max_header_size).into());
+    }
+    if let Some(fault) = malformed_http2(head) {
+        return Err(Problem::invalid_request(fault).into());
     }
     if !has_one_host(head) {
         return Err(Problem::invalid_request("This request does not name one host.").into());
@@ -113,6 +116,24 @@ fn is_port(digits: &[u8]) -> bool {
         |sum: u32, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0'));
     let is_short = (1..=5).contains(&digits.len());
     is_short && digits.iter().try_fold(0, number).is_some_and(|port| u16::try_from(port).is_ok())
+}
+
+/// What RFC 9113 calls malformed and the h2 crate lets through: a value with white space around it
+/// (§8.2.1), a `content-length` without a digit (§8.1.1), a `:path` that is a query alone (§8.3.1).
+fn malformed_http2(head: &Parts) -> Option<&'static str> {
+    if head.version != Version::HTTP_2 {
+        return None;
+    }
+    let is_padded =
+        |value: &HeaderValue| matches!(value.as_bytes(), [b' ' | b'\t', ..] | [.., b' ' | b'\t']);
+    if head.headers.values().any(is_padded) {
+        return Some("A field of this request begins or ends with white space.");
+    }
+    if head.headers.get_all(CONTENT_LENGTH).iter().any(HeaderValue::is_empty) {
+        return Some("This request has a length that is no number.");
+    }
+    let is_query = head.uri.path_and_query().is_some_and(|it| it.as_str().starts_with('?'));
+    is_query.then_some("This request does not name a path.")
 }
 
 /// Only CONNECT may ask for a host and nothing at it.

@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue};
-use uuid::Uuid;
 
 use crate::digits::write_hex;
 use crate::forward::fields::{REQUEST_ID, TRACEPARENT, Trace};
@@ -13,8 +12,14 @@ const LONGEST_ID: usize = 128;
 
 /// Request id and trace context: a trusted proxy's, or ours.
 pub struct Identity {
-    pub request_id: HeaderValue,
+    pub request_id: RequestId,
     pub trace: Trace,
+}
+
+/// Visible ASCII.
+pub enum RequestId {
+    Given(HeaderValue),
+    Made([u8; 36]),
 }
 
 impl Identity {
@@ -22,9 +27,10 @@ impl Identity {
     pub fn of(headers: &HeaderMap, is_trusted: bool, now: SystemTime) -> Self {
         let given = |name| headers.get(name).filter(|_| is_trusted);
         let request_id = given(REQUEST_ID).filter(|id| is_plain(id)).cloned();
-        let traceparent = given(TRACEPARENT).filter(|value| is_traceparent(value)).cloned();
+        let traceparent = given(TRACEPARENT).filter(|value| is_traceparent(value));
+        let traceparent = traceparent.and_then(|value| value.as_bytes().try_into().ok());
         Self {
-            request_id: request_id.unwrap_or_else(|| new_request_id(now)),
+            request_id: request_id.map_or_else(|| RequestId::make(now), RequestId::Given),
             trace: Trace {
                 keep_tracestate: traceparent.is_some(),
                 traceparent: traceparent.unwrap_or_else(new_traceparent),
@@ -33,29 +39,44 @@ impl Identity {
     }
 }
 
-/// `UUIDv7` (RFC 9562 §5.7). Not a secret, so the generator need not be a slow one.
-fn new_request_id(now: SystemTime) -> HeaderValue {
-    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    let random = fastrand::u128(..).to_be_bytes();
-    let mut ten = [0; 10];
-    ten.copy_from_slice(&random[..10]);
-    let id = uuid::Builder::from_unix_timestamp_millis(millis, &ten).into_uuid();
-    ascii(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+impl RequestId {
+    /// `UUIDv7` (RFC 9562 §5.7). Not a secret, so the generator need not be a slow one.
+    fn make(now: SystemTime) -> Self {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let random = fastrand::u128(..).to_be_bytes();
+        let mut ten = [0; 10];
+        ten.copy_from_slice(&random[..10]);
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &ten).into_uuid();
+        let mut text = [0; 36];
+        id.hyphenated().encode_lower(&mut text);
+        Self::Made(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        let bytes = match self {
+            Self::Given(id) => id.as_bytes(),
+            Self::Made(id) => id,
+        };
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    pub fn to_value(&self) -> HeaderValue {
+        match self {
+            Self::Given(id) => id.clone(),
+            Self::Made(id) => HeaderValue::from_bytes(id).expect("hexadecimal digits and dashes"),
+        }
+    }
 }
 
 /// W3C Trace Context §3.2: version 00, not sampled.
-fn new_traceparent() -> HeaderValue {
+fn new_traceparent() -> [u8; 55] {
     // Ids of zeros only are invalid.
     let (trace, parent) = (fastrand::u128(1..), fastrand::u64(1..));
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
     write_hex(&mut text[3..35], &trace.to_be_bytes());
     write_hex(&mut text[36..52], &parent.to_be_bytes());
-    HeaderValue::from_bytes(&text).expect("hexadecimal digits and dashes")
-}
-
-fn ascii(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("hexadecimal digits and dashes")
+    text
 }
 
 fn is_plain(id: &HeaderValue) -> bool {
@@ -83,6 +104,8 @@ fn is_traceparent(value: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn given(name: http::HeaderName, value: &'static str, is_trusted: bool) -> Identity {
@@ -92,23 +115,24 @@ mod tests {
 
     #[test]
     fn only_a_trusted_peer_names_a_request() {
-        assert_eq!(given(REQUEST_ID, "abc", true).request_id, "abc");
-        assert_ne!(given(REQUEST_ID, "abc", false).request_id, "abc");
+        assert_eq!(given(REQUEST_ID, "abc", true).request_id.as_str(), "abc");
+        assert_ne!(given(REQUEST_ID, "abc", false).request_id.as_str(), "abc");
         for odd in ["", "a b"] {
-            assert_ne!(given(REQUEST_ID, odd, true).request_id, odd);
+            assert_ne!(given(REQUEST_ID, odd, true).request_id.as_str(), odd);
         }
         let made = given(TRACEPARENT, "x", false);
-        let id = Uuid::parse_str(made.request_id.to_str().expect("ASCII")).expect("a UUID");
+        let id = Uuid::parse_str(made.request_id.as_str()).expect("a UUID");
         assert_eq!(id.get_version_num(), 7);
     }
 
     #[test]
     fn trace_context_is_kept_whole_or_made() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(given(TRACEPARENT, good, true).trace.traceparent, good);
+        assert_eq!(given(TRACEPARENT, good, true).trace.traceparent, good.as_bytes());
         assert!(!given(TRACEPARENT, good, false).trace.keep_tracestate);
         for broken in ["00-0-0-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
             let made = given(TRACEPARENT, broken, true).trace.traceparent;
+            let made = HeaderValue::from_bytes(&made).expect("ASCII");
             assert!(is_traceparent(&made), "{made:?}");
         }
     }

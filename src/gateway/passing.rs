@@ -1,9 +1,11 @@
 //! Forwarding what was let pass.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, HOST, SET_COOKIE, UPGRADE};
+use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
@@ -13,15 +15,15 @@ use super::outlived::Watch;
 use super::record::Answer;
 use super::websocket::Handshake;
 use crate::access::{Decision, public};
+use crate::config::settings::HeaderTemplate;
 use crate::error::Problem;
 use crate::forward::body::{ResponseBody, Upload};
-use crate::forward::fields::{self, Cookies, Plan, REQUEST_ID};
+use crate::forward::fields::{self, Cookies, Cut, Own, Plan, REQUEST_ID};
 use crate::forward::h1::exchange::Asks;
-use crate::forward::sink::Either;
+use crate::forward::sink::{Either, Sink};
 use crate::forward::trailers::Upwards;
 use crate::forward::{ForwardError, Head, Timeouts, upgrade};
 use crate::login::logout;
-use crate::session::fields::Rendered;
 use crate::session::{Lifetimes, Session};
 
 /// How often an upgraded connection looks whether its session is over.
@@ -50,19 +52,18 @@ impl Exchange<'_> {
         // Only a session's request may become a tunnel: nobody would end another's.
         let upgrades = self.record.arrival.is_upgrade && decision == Decision::AsSession;
         let expects = !body.is_end_stream() && fields::asks_to_continue(self.head());
-        let host = self.host();
-        let target = origin_form(&self.head().uri);
         let asked = Instant::now();
         let answer = {
-            let rendered = self.session_fields(decision);
-            let set = rendered.as_ref().map_or(&[][..], |rendered| &rendered.fields);
+            let host = self.host();
+            let target = origin_form(&self.head().uri);
+            let own = self.session_fields(decision);
             let cookies = &self.snapshot.site.cookies;
-            let cut = |field: &HeaderValue| cookies.cut_out(field);
+            let cut = |field: &[u8], out: &mut Vec<u8>| cookies.cut_out(field, out);
             let head = Head {
                 method: &self.head().method,
                 target: &target,
                 fields: |out: Either<'_>| {
-                    let mut plan = self.plan(decision, set, &cut, &host, upgrades);
+                    let mut plan = self.plan(decision, &own, &cut, &host, upgrades);
                     plan.may_trail = may_trail;
                     plan.keep_expect = expects;
                     plan.hops_left = hops.map(|hops| hops - 1);
@@ -74,30 +75,30 @@ impl Exchange<'_> {
             let upstream = &self.gateway.upstream;
             upstream.send(&self.snapshot.target, &head, body, &upload, timeouts).await
         };
-        self.record.waited = asked.elapsed();
+        let answered = Instant::now();
+        self.record.waited = answered.duration_since(asked);
         match answer {
             Ok(response) => {
-                self.record.upstream = Some(asked.elapsed());
-                self.pass_back(decision, response)
+                self.record.upstream = Some(self.record.waited);
+                self.pass_back(decision, response, answered)
             }
             Err(error) => self.explain(&error),
         }
     }
 
-    fn session_fields(&self, decision: Decision) -> Option<Arc<Rendered>> {
-        let session = self.record.session.as_ref().filter(|_| decision == Decision::AsSession)?;
-        let templates = &self.snapshot.settings().codescan.headers;
-        Some(session.fields(templates, self.snapshot.version))
+    fn session_fields(&self, decision: Decision) -> SessionFields<'_> {
+        let session = self.record.session.as_deref().filter(|_| decision == Decision::AsSession);
+        SessionFields { session, templates: &self.snapshot.settings().codescan.headers }
     }
 
     fn plan<'p>(
         &'p self,
         decision: Decision,
-        set: &'p [(HeaderName, HeaderValue)],
-        cut: &'p dyn Fn(&HeaderValue) -> Option<HeaderValue>,
+        own: &'p SessionFields<'p>,
+        cut: Cut<'p>,
         host: &'p HeaderValue,
         upgrades: bool,
-    ) -> Plan<'p> {
+    ) -> Plan<'p, SessionFields<'p>> {
         let is_clients = decision == Decision::AsClientToken;
         Plan {
             reserved: &self.snapshot.reserved,
@@ -108,11 +109,11 @@ impl Exchange<'_> {
                 Decision::AsSession => !self.snapshot.reserved.holds("authorization"),
                 Decision::AsPublic | Decision::Refused(_) => false,
             },
-            set,
+            own,
             host,
             forwarded: &self.record.arrival.forwarded,
             public: &self.snapshot.public_fields,
-            request_id: &self.record.arrival.identity.request_id,
+            request_id: self.record.request_id(),
             trace: &self.record.arrival.identity.trace,
             upgrade: if upgrades { self.head().headers.get(UPGRADE) } else { None },
             may_trail: false,
@@ -123,13 +124,17 @@ impl Exchange<'_> {
     }
 
     /// The `Host` for `CodeScan`. An absolute-form target wins over the field (RFC 9112 §3.2.2).
-    fn host(&self) -> HeaderValue {
+    fn host(&self) -> Cow<'_, HeaderValue> {
         let codescan = &self.snapshot.settings().codescan;
-        let asked = self.head().uri.authority().map(|authority| authority.as_str().as_bytes());
-        let field = self.head().headers.get(HOST).map(HeaderValue::as_bytes);
-        let kept = asked.or(field).filter(|_| codescan.preserve_host);
-        let host = kept.unwrap_or(codescan.url.host_field().as_bytes());
-        HeaderValue::from_bytes(host).unwrap_or_else(|_| HeaderValue::from_static(""))
+        let field = self.head().headers.get(HOST);
+        match (self.head().uri.authority(), field) {
+            (None, Some(field)) if codescan.preserve_host => return Cow::Borrowed(field),
+            _ => {}
+        }
+        let asked = self.head().uri.authority().map(Authority::as_str);
+        let asked = asked.filter(|_| codescan.preserve_host);
+        let host = asked.unwrap_or(codescan.url.host_field());
+        Cow::Owned(HeaderValue::from_str(host).unwrap_or(HeaderValue::from_static("")))
     }
 
     /// Makes `CodeScan`'s answer the client's.
@@ -137,6 +142,7 @@ impl Exchange<'_> {
         mut self,
         decision: Decision,
         mut response: Response<ResponseBody>,
+        answered: Instant,
     ) -> Response<Answer> {
         if self.record.arrival.handshake.as_ref().is_some_and(|it| !it.is_answered_by(&response)) {
             tracing::warn!(
@@ -156,7 +162,7 @@ impl Exchange<'_> {
         let keeps_upgrade = switches && self.record.arrival.handshake.is_none();
         let headers = response.headers_mut();
         fields::clean_response(headers, &|set_cookie| cookies.set_by(set_cookie), keeps_upgrade);
-        headers.insert(REQUEST_ID, self.record.arrival.identity.request_id.clone());
+        headers.insert(REQUEST_ID, self.record.arrival.identity.request_id.to_value());
         if self.record.arrival.handshake.is_some() {
             Handshake::translate(&mut response);
         }
@@ -169,7 +175,7 @@ impl Exchange<'_> {
         if signs_out {
             self.follow_logout(&mut response);
         }
-        self.record.answered(response.status());
+        self.record.answered(response.status(), answered);
         let lifetimes = Lifetimes::new(&self.snapshot.settings().session);
         // The answer to a logout is still to come whole.
         let watch = (!signs_out).then(|| Watch::new(lifetimes));
@@ -232,6 +238,33 @@ impl Exchange<'_> {
     }
 }
 
+/// The fields of `[codescan.headers]`, where there is a session to send them for.
+struct SessionFields<'a> {
+    session: Option<&'a Session>,
+    templates: &'a [HeaderTemplate],
+}
+
+impl<'a> SessionFields<'a> {
+    fn each(&self) -> impl Iterator<Item = (&'a Session, &'a HeaderTemplate)> {
+        let templates = self.templates;
+        let of = move |session| templates.iter().map(move |template| (session, template));
+        let all = self.session.into_iter().flat_map(of);
+        all.filter(|(session, template)| session.has_values(&template.value))
+    }
+}
+
+impl Own for SessionFields<'_> {
+    fn sets(&self, name: &HeaderName) -> bool {
+        self.each().any(|(_, template)| template.name == *name)
+    }
+
+    fn write<S: Sink>(&self, out: &mut S) {
+        for (session, template) in self.each() {
+            out.made(&template.name, |out| session.write_value(&template.value, out));
+        }
+    }
+}
+
 /// Resolves within a minute of the session's end, whatever ended it.
 async fn over(session: Arc<Session>, lifetimes: Lifetimes) {
     loop {
@@ -246,13 +279,14 @@ async fn over(session: Arc<Session>, lifetimes: Lifetimes) {
 }
 
 /// The target as an origin server wants it (RFC 9112 §3.2.1), byte for byte.
-fn origin_form(uri: &Uri) -> Uri {
+fn origin_form(uri: &Uri) -> Cow<'_, Uri> {
     if uri.authority().is_none() {
-        return uri.clone();
+        return Cow::Borrowed(uri);
     }
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
     // The path, as `http://host?query` has none and means the root.
-    format!("{}{query}", uri.path()).parse().unwrap_or_else(|_| Uri::from_static("/"))
+    let target = format!("{}{query}", uri.path()).parse();
+    Cow::Owned(target.unwrap_or_else(|_| Uri::from_static("/")))
 }
 
 #[cfg(test)]

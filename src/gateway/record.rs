@@ -89,13 +89,13 @@ impl Record {
     }
 
     pub fn request_id(&self) -> &str {
-        self.arrival.identity.request_id.to_str().unwrap_or_default()
+        self.arrival.identity.request_id.as_str()
     }
 
     /// The answer's head is ready.
-    pub fn answered(&mut self, status: StatusCode) {
+    pub fn answered(&mut self, status: StatusCode, at: Instant) {
         self.status = status;
-        self.answered = Some(Instant::now());
+        self.answered = Some(at);
     }
 }
 

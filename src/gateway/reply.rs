@@ -1,5 +1,7 @@
 //! Answers that the proxy makes itself.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
@@ -53,8 +55,8 @@ impl Exchange<'_> {
     fn finish(mut self, response: Response<Bytes>) -> Response<Answer> {
         let (mut head, body) = response.into_parts();
         head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        head.headers.insert(REQUEST_ID, self.record.arrival.identity.request_id.clone());
-        self.record.answered(head.status);
+        head.headers.insert(REQUEST_ID, self.record.arrival.identity.request_id.to_value());
+        self.record.answered(head.status, Instant::now());
         Response::from_parts(head, Answer::new(ResponseBody::from(body), self.record))
     }
 }

@@ -137,26 +137,28 @@ impl CookieNames {
         attempts
     }
 
-    /// A `Cookie` field without ours, the others byte for byte; `None` if nothing is left.
-    pub fn cut_out(&self, field: &HeaderValue) -> Option<HeaderValue> {
-        let bytes = field.as_bytes();
-        let mut kept = Vec::with_capacity(bytes.len() + 1);
-        for piece in pieces(bytes).filter(|piece| self.which_bytes(split_pair(piece).0).is_none()) {
-            kept.extend_from_slice(piece);
-            kept.push(b';');
+    /// Writes a `Cookie` field without ours, the others byte for byte. Whether anything is left.
+    pub fn cut_out(&self, field: &[u8], out: &mut Vec<u8>) -> bool {
+        let begin = out.len();
+        let (mut has_cut, mut is_first) = (false, true);
+        for piece in pieces(field) {
+            if self.which_bytes(split_pair(piece).0).is_some() {
+                has_cut = true;
+                continue;
+            }
+            if !is_first {
+                out.push(b';');
+            }
+            out.extend_from_slice(piece);
+            is_first = false;
         }
-        kept.pop();
-        if kept.len() == bytes.len() {
-            return Some(field.clone());
+        if has_cut {
+            // Its beginning and its end are now the field's (RFC 9113 §8.2.1).
+            out.truncate(begin + out[begin..].trim_ascii_end().len());
+            let blanks = out[begin..].len() - out[begin..].trim_ascii_start().len();
+            out.drain(begin..begin + blanks);
         }
-        // Its beginning and its end are now the field's (RFC 9113 §8.2.1).
-        let rest = kept.trim_ascii();
-        if rest.is_empty() {
-            return None;
-        }
-        let mut value = HeaderValue::from_bytes(rest).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        out.len() > begin || !has_cut
     }
 
     /// A `Set-Cookie` value that sets one of ours for `max_age` seconds.

@@ -1,57 +1,40 @@
-//! The fields of `[codescan.headers]` for one session, rendered once and not for each request.
+//! The values of `[codescan.headers]` for one session, written straight into a request's head:
+//! that costs no more than to copy what was rendered before, and nothing has to be kept.
 
-use std::sync::Arc;
-
-use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::Session;
-use crate::config::settings::HeaderTemplate;
 use crate::config::template::{Part, Placeholder, Template};
 
 /// What a header cannot carry (RFC 9110 §5.5), and `%` so that the encoding can be undone.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// The fields to set, and which reading of the settings they were rendered for.
-pub struct Rendered {
-    settings_version: u64,
-    pub fields: Vec<(HeaderName, HeaderValue)>,
-}
-
 impl Session {
-    /// The fields to send with each request of this session.
-    pub fn fields(&self, templates: &[HeaderTemplate], settings_version: u64) -> Arc<Rendered> {
-        if let Some(rendered) = &*self.rendered.load()
-            && rendered.settings_version == settings_version
-        {
-            return Arc::clone(rendered);
-        }
-        let fields = templates
-            .iter()
-            .filter_map(|template| Some((template.name.clone(), self.value(&template.value)?)))
-            .collect();
-        let rendered = Arc::new(Rendered { settings_version, fields });
-        self.rendered.store(Some(Arc::clone(&rendered)));
-        rendered
+    /// Whether all placeholders have a value: without, the field is left out.
+    pub fn has_values(&self, template: &Template) -> bool {
+        template.parts.iter().all(|part| match part {
+            Part::Literal(_) | Part::Placeholder(Placeholder::AccessToken) => true,
+            Part::Placeholder(placeholder) => self.about(*placeholder).is_some(),
+        })
     }
 
-    /// `None` when a placeholder has no value: the field is then left out.
-    fn value(&self, template: &Template) -> Option<HeaderValue> {
-        let mut text = String::new();
+    /// Writes the value for this session; of a template that has all its values.
+    pub fn write_value(&self, template: &Template, out: &mut Vec<u8>) {
         for part in &template.parts {
             match part {
-                Part::Literal(literal) => text.push_str(literal),
+                Part::Literal(literal) => out.extend_from_slice(literal.as_bytes()),
+                // Visible ASCII: its reading from Bitbucket sees to that.
                 Part::Placeholder(Placeholder::AccessToken) => {
-                    text.push_str(self.tokens.access.expose());
+                    out.extend_from_slice(self.tokens.access.expose().as_bytes());
                 }
                 Part::Placeholder(placeholder) => {
-                    text.extend(utf8_percent_encode(&self.about(*placeholder)?, ENCODED));
+                    let value = self.about(*placeholder).unwrap_or_default();
+                    for part in utf8_percent_encode(&value, ENCODED) {
+                        out.extend_from_slice(part.as_bytes());
+                    }
                 }
             }
         }
-        let mut value = HeaderValue::try_from(text).ok()?;
-        value.set_sensitive(true);
-        Some(value)
     }
 
     fn about(&self, placeholder: Placeholder) -> Option<String> {

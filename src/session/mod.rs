@@ -13,11 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
 use moka::notification::RemovalCause;
 use tokio::sync::Notify;
 
-use self::fields::Rendered;
 use self::id::{PublicHash, SessionId, SessionKey};
 use self::index::Index;
 use self::people::People;
@@ -42,8 +40,6 @@ pub struct Session {
     told: AtomicU64,
     ended: AtomicBool,
     end_notice: Notify,
-    /// The fields of `[codescan.headers]`, rendered for these tokens.
-    rendered: ArcSwapOption<Rendered>,
 }
 
 /// What Bitbucket gave at the exchange.
@@ -195,7 +191,6 @@ impl Sessions {
             told: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             end_notice: Notify::new(),
-            rendered: ArcSwapOption::empty(),
         });
         self.index.insert(Arc::clone(&session));
         self.live.insert(session.key, Arc::clone(&session));

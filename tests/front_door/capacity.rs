@@ -5,6 +5,7 @@ use std::fs;
 use http::StatusCode;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::harness::http2::{Http2, body};
 use crate::harness::websocket::WebSocket;
 use crate::harness::wire::{Wire, get};
 use crate::harness::{Settings, Stage, pattern, wait_until};
@@ -60,6 +61,31 @@ async fn the_longest_idle_connection_makes_room() {
     assert_eq!(new.get("/bytes/7", "").await.body, pattern(7));
     busy.send(get("/bytes/1", "")).await;
     assert!(stage.metric("connections").await <= 3.0);
+}
+
+/// It is told before it is closed, so that nothing is lost that is on its way.
+#[tokio::test]
+async fn an_idle_connection_of_http2_makes_room_too() {
+    let stage = with_room_for(1, |_| {}).await;
+    let mut idle = Http2::open(&stage.client()).await;
+    body(idle.get("/bytes/1").await.into_body()).await.expect("a body");
+    let mut new = waiting(&stage).await;
+    is_let_in(&mut new).await;
+    idle.ended().await.expect("told to go away");
+}
+
+/// A connection whose request waits for its answer is not idle.
+#[tokio::test]
+async fn a_connection_of_http2_with_a_stream_makes_no_room() {
+    let stage = with_room_for(2, |_| {}).await;
+    let mut streams = Http2::open(&stage.client()).await;
+    let (_answer, hanging) = streams.send(streams.request("GET", "/hang"), true).await;
+    stage.codescan.wait_for(|it| it.path() == "/hang").await;
+    for _ in 0..3 {
+        is_let_in(&mut waiting(&stage).await).await;
+    }
+    assert!(!streams.is_over());
+    drop(hanging);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! The command line, from outside.
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 use crate::harness::command::{run, run_alone};
-use crate::harness::{Settings, Stage};
+use crate::harness::{Settings, Stage, wait_until};
 
 #[test]
 fn version_and_help() {
@@ -54,6 +56,47 @@ async fn every_fault_is_told_at_once_by_serve_as_by_check() {
         })
         .collect();
     assert!(said.iter().all(|it| *it == said[0]), "{said:?}");
+}
+
+/// What `check` says of a setting to a process that may use these cores alone.
+fn told_on(cores: &CpuSet, settings: &Settings, key: &str) -> String {
+    let ended = std::thread::scope(|scope| {
+        // A thread of its own, as it hands what it may use down to what it starts.
+        let running = scope.spawn(|| {
+            sched_setaffinity(None, cores).expect("fewer cores are no privilege");
+            run(settings, &["check"])
+        });
+        running.join().expect("it runs")
+    });
+    let line = ended.stdout.lines().find(|line| line.starts_with(key));
+    line.unwrap_or_else(|| panic!("no {key}: {}", ended.stdout)).to_owned()
+}
+
+fn workers_of(process: u32) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("a process");
+    // One that has just ended has no name any more.
+    let names = threads.flatten().flat_map(|it| std::fs::read_to_string(it.path().join("comm")));
+    names.filter(|name| name.starts_with("worker-")).count()
+}
+
+#[tokio::test]
+async fn there_is_a_worker_for_each_core_that_is_allowed() {
+    let stage = Stage::with(|settings| {
+        settings.set("server.workers", "3");
+    })
+    .await;
+    wait_until("three workers", async || workers_of(stage.proxy.pid()) == 3).await;
+
+    let mut settings = Settings::between(&stage.bitbucket, &stage.codescan);
+    settings.text("server.public_url", "http://codescan.example").remove("server.workers");
+    let all = sched_getaffinity(None).expect("known");
+    let first = (0..CpuSet::MAX_CPU).find(|core| all.is_set(*core)).expect("a core");
+    let mut one = CpuSet::new();
+    one.set(first);
+    for (cores, workers) in [(one, 1), (all, all.count())] {
+        let line = told_on(&cores, &settings, "server.workers");
+        assert!(line.split_whitespace().any(|word| word == workers.to_string()), "{line}");
+    }
 }
 
 #[tokio::test]

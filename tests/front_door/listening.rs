@@ -4,10 +4,12 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use http::Method;
+use simulator::{BitbucketOptions, CodescanOptions};
 use tempfile::TempDir;
 
 use crate::harness::command::run;
-use crate::harness::{Client, Settings, Stage};
+use crate::harness::{Client, Settings, Stage, pattern, sha256};
 
 struct Place {
     socket: PathBuf,
@@ -38,6 +40,24 @@ async fn a_unix_socket_serves_like_any_other() {
     let received = stage.received("/api/x");
     assert_eq!(received.header("x-forwarded-for"), None, "nobody's address is known");
     assert!(received.header("forwarded").is_some_and(|it| it.starts_with("for=unknown;")));
+}
+
+#[tokio::test]
+async fn unix_sockets_on_both_sides_carry_either_http() {
+    let (place, behind) = (place(), place());
+    let codescan =
+        CodescanOptions { unix_socket: Some(behind.socket.clone()), ..Default::default() };
+    let stage = Stage::between(BitbucketOptions::default(), codescan, |settings| {
+        listen_on(settings, &place.socket);
+    })
+    .await;
+    let client = client(&stage, &place.socket);
+    let body = pattern(1_000_000);
+    for client in [client.clone(), client.over_http2()] {
+        assert!(client.get("/bytes/1000000").await.body == body);
+        let answer = client.send(Method::POST, "/api/ce/submit", &[], body.clone()).await;
+        assert_eq!(answer.json()["sha256"], sha256(&body));
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `CodeScan` is slow, silent, or gone.
 
 use http::{Method, StatusCode};
+use simulator::bitbucket::{Call, TokenFault};
 
 use crate::harness::wire::{get, head};
 use crate::harness::{Stage, pattern, wait_until};
@@ -102,4 +103,26 @@ async fn a_host_that_takes_no_connection_is_given_up_on_in_time() {
     .await;
     let answer = stage.client().get("/").await;
     assert_eq!(answer.error_code().as_deref(), Some("upstream_unreachable"));
+}
+
+/// Nothing that waits for Bitbucket waits on a worker.
+#[tokio::test]
+async fn one_worker_serves_everybody_while_bitbucket_hangs() {
+    let stage = Stage::with(|settings| {
+        settings.set("server.workers", "1");
+    })
+    .await;
+    let session = stage.session_of("jcitizen").await;
+    let mut browser = stage.browser();
+    let way_back = browser.go_to_bitbucket_and_agree("/", "asmith").await;
+    stage.bitbucket.faults(|it| it.exchange = TokenFault::Hang);
+    let others = async {
+        stage.bitbucket.wait_for(Call::TokenExchange, 2).await;
+        for _ in 0..20 {
+            assert_eq!(session.get("/bytes/3").await.body, pattern(3));
+        }
+        stage.bitbucket.faults(|it| it.exchange = TokenFault::None);
+    };
+    let (answer, ()) = tokio::join!(browser.get(&way_back), others);
+    assert_eq!(answer.status, StatusCode::FOUND);
 }

@@ -12,9 +12,9 @@ async fn open_to_all() -> Stage {
 }
 
 /// Until so many connections were parked since the start.
-async fn parked(stage: &Stage, times: usize) {
+async fn parked(stage: &Stage, times: u32) {
     let parked = async {
-        while stage.metric("connections_parked_total").await < times as f64 {
+        while stage.metric("connections_parked_total").await < f64::from(times) {
             tokio::task::yield_now().await;
         }
     };
@@ -59,7 +59,7 @@ async fn a_head_that_has_begun_is_not_lost_at_any_byte() {
         assert_eq!(wire.answer().await.body.len(), 3);
         wires.push((offset, wire));
     }
-    parked(&stage, next.len()).await;
+    parked(&stage, u32::try_from(next.len()).expect("few")).await;
     for (offset, mut wire) in wires {
         wire.send(&next[offset..]).await;
         assert_eq!(wire.answer().await.body.len(), 7, "after {offset} bytes");

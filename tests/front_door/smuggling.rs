@@ -205,7 +205,7 @@ fn judge(case: &Case, said: &[u8], arrived: &[Recorded]) -> Result<(), String> {
     let finals = statuses.iter().filter(|status| **status >= 200).count();
     let lets_on = finals > 1 && statuses.last() == Some(&200);
     for request in arrived {
-        expect(is_plain(request), "the upstream got what can be read in two ways")?;
+        expect(request.is_plain(), "the upstream got what can be read in two ways")?;
         expect(!request.target().contains("smuggled"), "a body became a request")?;
         let is_marker = request.target() == "/marker";
         expect(!is_marker || lets_on, "the request behind got through")?;
@@ -219,13 +219,6 @@ fn judge(case: &Case, said: &[u8], arrived: &[Recorded]) -> Result<(), String> {
         expect(names.all(harmless), &format!("trailers {trailers:?}"))?;
     }
     Ok(())
-}
-
-/// Framed once, and every line a line.
-fn is_plain(request: &Recorded) -> bool {
-    let framings = request.all("content-length").count() + request.all("transfer-encoding").count();
-    let lines = request.head.replace("\r\n", "");
-    framings <= 1 && request.all("host").count() == 1 && !lines.contains(['\r', '\n', '\0'])
 }
 
 /// The statuses of all answers, and what is left behind the last.

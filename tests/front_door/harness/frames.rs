@@ -9,13 +9,17 @@ pub const HEADERS: u8 = 1;
 pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
+pub const PUSH_PROMISE: u8 = 5;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
 pub const ACK: u8 = 1;
 pub const END_HEADERS: u8 = 4;
+pub const PADDED: u8 = 8;
+pub const PRIORITY_FLAG: u8 = 0x20;
 
 /// A frame as bytes (RFC 9113 §4.1).
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -73,6 +77,34 @@ impl Frame {
     pub fn is_ok(&self) -> bool {
         self.kind == HEADERS && self.payload.first() == Some(&OK)
     }
+
+    /// The status of a head, which is its first field, and of its connection the first that the
+    /// static table does not hold.
+    pub fn status(&self) -> u16 {
+        const TABLE: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
+        match self.payload[..] {
+            [index @ 0x88..=0x8e, ..] => TABLE[usize::from(index - 0x88)],
+            [0x08 | 0x48, length, ref text @ ..] if length & 0x80 != 0 => huffman(text),
+            [0x08 | 0x48, 3, hundreds, tens, ones, ..] => [hundreds, tens, ones]
+                .iter()
+                .fold(0, |number, digit| number * 10 + u16::from(digit - b'0')),
+            ref other => panic!("a head without a status: {other:?}"),
+        }
+    }
+}
+
+/// Three digits in the code of RFC 7541, appendix B: `0` to `2` in five bits, the others in six.
+fn huffman(text: &[u8]) -> u16 {
+    let mut bits = text.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1));
+    let mut take =
+        |count: usize| bits.by_ref().take(count).fold(0, |sum, bit| sum << 1 | u16::from(bit));
+    (0..3).fold(0, |number, _| {
+        let digit = match take(5) {
+            short @ 0..=2 => short,
+            long => (long << 1 | take(1)) - 0x19 + 3,
+        };
+        number * 10 + digit
+    })
 }
 
 impl Frames {
@@ -116,6 +148,11 @@ impl Frames {
 
     pub async fn begin(mut wire: Wire) -> Self {
         wire.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await;
+        Self(wire)
+    }
+
+    /// Over a wire on which the preface has gone out.
+    pub fn over(wire: Wire) -> Self {
         Self(wire)
     }
 

@@ -27,6 +27,7 @@ pub mod recorder;
 pub mod shared_upstream;
 pub mod tls;
 pub mod upstream;
+pub mod ways;
 pub mod websocket;
 pub mod wire;
 

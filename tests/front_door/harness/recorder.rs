@@ -39,6 +39,13 @@ impl Recorded {
             key.eq_ignore_ascii_case(name).then(|| value.trim())
         })
     }
+
+    /// Framed once, for one host, and every line a line.
+    pub fn is_plain(&self) -> bool {
+        let framings = self.all("content-length").count() + self.all("transfer-encoding").count();
+        let lines = self.head.replace("\r\n", "");
+        framings <= 1 && self.all("host").count() == 1 && !lines.contains(['\r', '\n', '\0'])
+    }
 }
 
 /// Answers everything with 200 and two bytes.
@@ -73,6 +80,11 @@ impl Recorder {
         let mut seen = std::mem::take(&mut *self.lock());
         seen.retain(|request| !request.head.starts_with("GET /api/system/status "));
         seen
+    }
+
+    /// Whether one like this has come.
+    pub fn has(&self, like: impl Fn(&Recorded) -> bool) -> bool {
+        self.lock().iter().any(like)
     }
 
     async fn serve(self, mut stream: TcpStream) {
