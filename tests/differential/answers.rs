@@ -13,7 +13,7 @@ use codescan_oauth_proxy::forward::body::{RequestBody, Upload};
 use codescan_oauth_proxy::forward::connect::Stream;
 use codescan_oauth_proxy::forward::h1::chunked::ChunkError;
 use codescan_oauth_proxy::forward::h1::connection::Connection;
-use codescan_oauth_proxy::forward::h1::exchange::{Exchange, ExchangeError};
+use codescan_oauth_proxy::forward::h1::exchange::{Asks, Exchange, ExchangeError};
 use codescan_oauth_proxy::forward::h1::framing::FramingError;
 use codescan_oauth_proxy::forward::h1::head::HeadError;
 use fastrand::Rng;
@@ -24,6 +24,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
 use crate::model::Heads;
+use crate::model_trailers::may_trail;
 use crate::setting;
 
 /// Mutated answers.
@@ -134,7 +135,9 @@ fn change(random: &mut Rng, answer: &mut Vec<u8>) {
 
 async fn beside_hyper(method: &Method, pieces: &[&[u8]]) {
     let (ours, error) = by_ours(method, pieces).await;
-    let hypers = by_hyper(method, pieces).await;
+    let mut hypers = by_hyper(method, pieces).await;
+    // Ours lets some not pass; it may not lose one that a rule lets.
+    hypers.trailers.retain(|name, _| may_trail(name) || ours.trailers.contains_key(name));
     let shown = || {
         let wire = pieces.concat();
         let wire = wire.escape_ascii();
@@ -171,16 +174,18 @@ fn is_stricter(error: &ExchangeError) -> bool {
         | ExchangeError::Chunk(ChunkError::End)
         | ExchangeError::Io(_)
         | ExchangeError::Closed
+        | ExchangeError::Stream(_)
         | ExchangeError::Upload => false,
     }
 }
 
 async fn by_ours(method: &Method, pieces: &[&[u8]]) -> (Made, Option<ExchangeError>) {
     let (near, far) = UnixStream::pair().expect("a pair");
-    let body = RequestBody::new(None, Upload::new(None));
+    let body = RequestBody::new(None, Upload::new(None, None));
     let write_head = |head: &mut Vec<u8>| head.extend_from_slice(b"GET / HTTP/1.1\r\n");
-    let connection = Connection::new(Stream::Unix(near));
-    let mut exchange = Exchange::new(connection, method.clone(), false, body, write_head);
+    let connection = Box::new(Connection::new(Stream::Unix(near)));
+    let asks = Asks::default();
+    let mut exchange = Exchange::new(connection, method.clone(), asks, body, write_head);
     let mut made = Made::default();
     let mut error = None;
     let far = {

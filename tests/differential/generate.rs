@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use crate::message::{Answer, Body, Fields, Framing, Request};
-use crate::pairs::{Front, HOST};
+use crate::pairs::{Back, Front, HOST};
 use crate::upstream::EXCHANGE;
 
 const METHODS: &[&str] = &[
@@ -22,6 +22,9 @@ const LENGTHS: &[usize] = &[
     131_071, 131_072, 131_073,
 ];
 const LONGEST: usize = 1024 * 1024;
+
+/// Tiny frames in a row that nobody minds.
+const MOST_FRAMES: usize = 1500;
 
 /// Names of requests that pass or not, by the contract.
 const ASKED: &[&str] = &[
@@ -125,10 +128,53 @@ const SET_COOKIES: &[&str] = &[
 const CACHE_CONTROLS: &[&str] =
     &["max-age=60", "no-cache, no-store", "Public", "private=\"x\"", "no-transform", ""];
 
-/// An exchange that comes in by `front`.
-pub fn exchange(random: &mut Rng, front: Front, number: u64) -> (Request, Answer) {
+/// What codings may come, and whether trailers may.
+const CODINGS: &[&str] = &["trailers", "trailers", "gzip", "gzip;q=0.5, Trailers", ""];
+
+/// How far an OPTIONS may go, and what says nothing of it.
+const HOPS: &[&str] = &["0", "1", "2", "10", "007", "", "-1", "x", "99999999999999999999"];
+
+const EXPECTATIONS: &[&str] = &["100-continue", "100-continue", "100-Continue", "200-ok"];
+
+/// Names of fields behind a body, some of which never pass.
+const TRAILED: &[&str] = &[
+    "X-Sum",
+    "x-after",
+    "X-Many",
+    "X-Hop",
+    "Content-Digest",
+    "Digest",
+    "Server-Timing",
+    "x_sum",
+    "Authorization",
+    "Content-Length",
+    "Content_Type",
+    "Cookie",
+    "Set-Cookie",
+    "Range",
+    "Via",
+    "X-Forwarded-For",
+    "x_forwarded_login",
+    "X-Request-Id",
+    "x_real_ip",
+    "If-Match",
+    "X-Sonar-Login",
+];
+
+/// What may be announced of them; a name is no name here and there.
+const ANNOUNCED: &[&str] = &[
+    "X-Sum, x-after",
+    "X-Sum,, Content-Digest , X-Hop",
+    "authorization, Server-Timing, x-many",
+    "Set-Cookie",
+    "no name, x_sum, x_real_ip",
+    "",
+];
+
+/// An exchange that comes in by `front` and goes on by `back`.
+pub fn exchange(random: &mut Rng, front: Front, back: Back, number: u64) -> (Request, Answer) {
     let request = request(random, front, number);
-    let answer = answer(random, front, &request);
+    let answer = answer(random, back, &request);
     (request, answer)
 }
 
@@ -139,23 +185,16 @@ fn request(random: &mut Rng, front: Front, number: u64) -> Request {
     let has_session = random.u8(..3) > 0;
     let mut fields = fields(random, ASKED);
     fields.retain(|(name, _)| !(http2 && HTTP1_ONLY.contains(&name.as_str())));
-    let framing = match random.u8(..4) {
-        0 | 1 => Framing::None,
-        2 => Framing::Length,
-        _ if is_old => Framing::Length,
-        _ => Framing::Chunks(chunk_sizes(random, smallest_chunk(front))),
-    };
-    let mut body = body(random, framing);
-    if !matches!(body.framing, Framing::Chunks(_)) {
-        body.trailers.clear();
+    let body = request_body(random, &fields, http2, is_old);
+    if http2 && body.bytes.is_empty() {
+        // Whether its end has come when the head goes on is chance.
+        fields.retain(|(name, _)| name != "Trailer");
     }
-    // Otherwise hyper answers for itself, or nobody waits.
-    let expects = !http2 && !is_old && !body.bytes.is_empty() && random.u8(..8) == 0;
-    if expects {
-        fields.push(("Expect".into(), b"100-continue".to_vec()));
-    }
+    let can_expect = !(http2 && body.bytes.is_empty());
+    let expects = can_expect && push_expectation(random, &mut fields);
     if random.bool() {
-        fields.push(("TE".into(), b"trailers".to_vec()));
+        let te = if http2 { "trailers" } else { any(random, CODINGS) };
+        fields.push(("TE".into(), te.into()));
     }
     if !http2 {
         connection(random, &mut fields);
@@ -169,17 +208,49 @@ fn request(random: &mut Rng, front: Front, number: u64) -> Request {
         method,
         is_old,
         fields: if http2 { lower(fields) } else { fields },
+        // The others are not told to go on, or have nothing to wait with.
+        expects: expects && !http2 && !is_old && !body.bytes.is_empty(),
         body,
-        expects,
         has_session,
     }
 }
 
-fn answer(random: &mut Rng, front: Front, request: &Request) -> Answer {
+fn request_body(random: &mut Rng, fields: &Fields, http2: bool, is_old: bool) -> Body {
+    // Whether the proxy reads the body of what it answers itself is its own affair.
+    let may_end_here = fields.iter().any(|(name, hops)| name == "Max-Forwards" && hops == b"0");
+    let framing = match random.u8(..4) {
+        _ if may_end_here => Framing::None,
+        0 | 1 => Framing::None,
+        2 => Framing::Length,
+        _ if is_old => Framing::Length,
+        _ => Framing::Chunks(chunk_sizes(random)),
+    };
+    let mut body = body(random, framing);
+    if http2 {
+        keep_frames_few(&mut body);
+        // There they may follow a body of known length too.
+        if body.framing == Framing::Length && random.bool() {
+            body.trailers = trailers(random);
+        }
+    }
+    body
+}
+
+/// Whether the client may wait before its body.
+fn push_expectation(random: &mut Rng, fields: &mut Fields) -> bool {
+    if random.u8(..6) > 0 {
+        return false;
+    }
+    let expectation = any(random, EXPECTATIONS);
+    fields.push(("Expect".into(), expectation.into()));
+    expectation.eq_ignore_ascii_case("100-continue")
+}
+
+fn answer(random: &mut Rng, back: Back, request: &Request) -> Answer {
     let status = STATUSES[random.usize(..STATUSES.len())];
     let mut framing = match random.u8(..5) {
         0..=2 => Framing::Length,
-        3 => Framing::Chunks(chunk_sizes(random, smallest_chunk(front))),
+        3 => Framing::Chunks(chunk_sizes(random)),
         _ => Framing::UntilClose,
     };
     if status == 204 {
@@ -193,9 +264,16 @@ fn answer(random: &mut Rng, front: Front, request: &Request) -> Answer {
         body = Body { bytes: Vec::new(), framing: Framing::None, trailers: Vec::new() };
     }
     let mut fields = fields(random, ANSWERED);
-    connection(random, &mut fields);
-    if !body.trailers.is_empty() {
-        fields.push(("Trailer".into(), b"X-Sum, x-after".to_vec()));
+    if back.is_http2() {
+        keep_frames_few(&mut body);
+        fields.retain(|(name, _)| !HTTP1_ONLY.contains(&name.as_str()));
+    } else {
+        connection(random, &mut fields);
+    }
+    if matches!(body.framing, Framing::Chunks(_)) {
+        for _ in 0..random.usize(..3) {
+            fields.push(("Trailer".into(), any(random, ANNOUNCED).into()));
+        }
     }
     random.shuffle(&mut fields);
     Answer { status, fields, body, hints: random.u8(..10) == 0 }
@@ -210,43 +288,49 @@ fn body(random: &mut Rng, framing: Framing) -> Body {
     let length = if framing == Framing::None { 0 } else { length };
     let mut bytes = vec![0; length];
     random.fill(&mut bytes);
-    let mut trailers = Fields::new();
-    if matches!(framing, Framing::Chunks(_)) && random.bool() {
-        trailers.push(("X-Sum".into(), value(random)));
-        trailers.push(("x-after".into(), b"1".to_vec()));
-        trailers.push(("x-after".into(), b"2".to_vec()));
-    }
+    let is_chunked = matches!(framing, Framing::Chunks(_));
+    let trailers = if is_chunked && random.bool() { trailers(random) } else { Fields::new() };
     Body { bytes, framing, trailers }
 }
 
-/// A chunk becomes a frame, and h2, on either side, ends a connection that brings thousands of
-/// tiny ones at once.
-fn smallest_chunk(front: Front) -> usize {
-    if front.is_http2() { 1024 } else { 1 }
+fn trailers(random: &mut Rng) -> Fields {
+    (0..random.usize(1..6)).map(|_| (any(random, TRAILED).into(), value(random))).collect()
 }
 
-fn chunk_sizes(random: &mut Rng, least: usize) -> Vec<usize> {
-    let size =
-        |random: &mut Rng| [7, 100, 1024, 8192, 70_000][random.usize(..5)] + random.usize(..9);
-    (0..random.usize(1..5)).map(|_| size(random).max(least)).collect()
+/// The h2 crate ends a connection that brings thousands of tiny frames before they are read.
+fn keep_frames_few(body: &mut Body) {
+    let least = body.bytes.len() / MOST_FRAMES;
+    if let Framing::Chunks(sizes) = &mut body.framing {
+        sizes.iter_mut().for_each(|size| *size = least.max(*size));
+    }
+}
+
+fn chunk_sizes(random: &mut Rng) -> Vec<usize> {
+    let size = |random: &mut Rng| {
+        [1, 7, 100, 1024, 4090, 8192, 70_000][random.usize(..7)] + random.usize(..9)
+    };
+    (0..random.usize(1..5)).map(|_| size(random)).collect()
+}
+
+fn any(random: &mut Rng, values: &[&'static str]) -> &'static str {
+    values[random.usize(..values.len())]
 }
 
 fn fields(random: &mut Rng, names: &[&str]) -> Fields {
     let count = random.usize(..12);
-    let any = |random: &mut Rng| {
+    let field = |random: &mut Rng| {
         let name = names[random.usize(..names.len())];
-        let of = |random: &mut Rng, values: &[&str]| {
-            values[random.usize(..values.len())].as_bytes().to_vec()
-        };
         let value = match name {
-            "Set-Cookie" => of(random, SET_COOKIES),
-            "Cache-Control" => of(random, CACHE_CONTROLS),
+            "Set-Cookie" => any(random, SET_COOKIES).into(),
+            "Cache-Control" => any(random, CACHE_CONTROLS).into(),
+            "Max-Forwards" => any(random, HOPS).into(),
+            "Trailer" => any(random, ANNOUNCED).into(),
             "X-Empty" => Vec::new(),
             _ => value(random),
         };
         (name.to_owned(), value)
     };
-    (0..count).map(|_| any(random)).collect()
+    (0..count).map(|_| field(random)).collect()
 }
 
 /// Everything that a value may hold: obs-text, tabs and spaces within.

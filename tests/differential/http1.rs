@@ -199,5 +199,5 @@ fn push_fields(head: &mut Vec<u8>, fields: &[(String, Vec<u8>)]) {
 
 /// Whether a request's body waits.
 pub fn expects(seen: &Seen) -> bool {
-    seen.fields.iter().any(|(name, _)| is(name, "expect"))
+    seen.value("expect").is_some_and(|it| is(it, "100-continue"))
 }

@@ -19,6 +19,7 @@ mod http1;
 mod http2;
 mod message;
 mod model;
+mod model_trailers;
 mod pairs;
 mod upstream;
 
@@ -28,7 +29,7 @@ use message::{Answer, Body, Fields, Framing, Request};
 use pairs::{BACKS, Back, FRONTS, Front, Place};
 
 /// Exchanges for each pair of protocols.
-const EXCHANGES: u64 = 375;
+const EXCHANGES: u64 = 250;
 
 /// Connections at a time.
 const LANES: u64 = 4;
@@ -57,7 +58,7 @@ async fn pair(place: &Place, front: Front, back: Back, seed: u64) {
         let mut client = place.client(front).await;
         for exchange in (number..count).step_by(usize::try_from(LANES).expect("few")) {
             let mut random = Rng::with_seed(seed ^ (exchange << 8));
-            let (request, answer) = generate::exchange(&mut random, front, exchange);
+            let (request, answer) = generate::exchange(&mut random, front, back, exchange);
             if let Err(what) = compare::exchange(place, &mut client, front, &request, &answer).await
             {
                 panic!(

@@ -47,9 +47,21 @@ impl Front {
 pub enum Back {
     Http1,
     Http1Tls,
+    Http2,
+    Http2Tls,
 }
 
-pub const BACKS: &[Back] = &[Back::Http1, Back::Http1Tls];
+pub const BACKS: &[Back] = &[Back::Http1, Back::Http1Tls, Back::Http2, Back::Http2Tls];
+
+impl Back {
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Http1Tls | Self::Http2Tls)
+    }
+
+    pub fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::Http2Tls)
+    }
+}
 
 /// The name that browsers know.
 pub const HOST: &str = "codescan.test";
@@ -58,6 +70,7 @@ pub const HOST: &str = "codescan.test";
 pub struct Place {
     pub stage: Stage,
     pub upstream: Upstream,
+    pub back: Back,
     /// `name=value`.
     pub cookie: String,
     certificate: Certificate,
@@ -78,19 +91,18 @@ impl Place {
         let (chain, key) =
             (file("certificate", &certificate.pem), file("key", &certificate.key_pem));
         let upstream = Upstream::default();
-        let direct = upstream.start(None).await;
-        let url = match back {
-            Back::Http1 => format!("http://127.0.0.1:{direct}"),
-            Back::Http1Tls => {
-                let tls = TlsAcceptor::from(certificate.server(b"http/1.1"));
-                format!("https://127.0.0.1:{}", upstream.start(Some(tls)).await)
-            }
-        };
+        let direct = upstream.start(None, false).await;
+        let alpn: &[u8] = if back.is_http2() { b"h2" } else { b"http/1.1" };
+        let tls = back.is_encrypted().then(|| TlsAcceptor::from(certificate.server(alpn)));
+        let scheme = if back.is_encrypted() { "https" } else { "http" };
+        let port = upstream.start(tls, back.is_http2()).await;
+        let url = format!("{scheme}://127.0.0.1:{port}");
         let stage = Stage::with(|settings| {
             settings.text("codescan.url", &url);
             settings.set("access.public", "[\"/public/**\", \"OPTIONS /**\"]");
             settings.text("log.level", "warn");
-            if back == Back::Http1Tls {
+            settings.set("codescan.http2", &back.is_http2().to_string());
+            if back.is_encrypted() {
                 settings.text("codescan.ca_file", &chain);
             }
             let scheme = if encrypted { "https" } else { "http" };
@@ -102,7 +114,8 @@ impl Place {
         })
         .await;
         let cookie = String::new();
-        let mut place = Self { stage, upstream, cookie, certificate, direct, _folder: folder };
+        let mut place =
+            Self { stage, upstream, back, cookie, certificate, direct, _folder: folder };
         let front = if encrypted { Front::Http1Tls } else { Front::Http1 };
         place.cookie = place.log_in(front).await;
         place

@@ -5,11 +5,15 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::harness::wire::Duplex;
 use crate::http1::{Connection, expects};
+use crate::http2;
 use crate::message::{Answer, Body, Framing, Seen};
 
 /// Names the exchange that a request belongs to.
@@ -23,7 +27,7 @@ pub struct Upstream {
 
 impl Upstream {
     /// Listens; its port.
-    pub async fn start(&self, tls: Option<TlsAcceptor>) -> u16 {
+    pub async fn start(&self, tls: Option<TlsAcceptor>, http2: bool) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let this = self.clone();
@@ -36,6 +40,9 @@ impl Upstream {
                         Some(tls) => Box::new(tls.accept(stream).await?),
                         None => Box::new(stream),
                     };
+                    if http2 {
+                        return this.serve_http2(stream).await.map_err(io::Error::other);
+                    }
                     this.serve(Connection::new(stream)).await
                 });
             }
@@ -60,16 +67,41 @@ impl Upstream {
             }
             connection.read_framed(&mut seen).await?;
             let method = seen.line.split(' ').next().unwrap_or_default().to_owned();
-            let exchange = seen.value(EXCHANGE).unwrap_or_default().to_owned();
-            let answer = lock(&self.scripts).get(&exchange).cloned().unwrap_or_else(ready);
+            let answer = self.keep(seen);
             let closes = answer.body.framing == Framing::UntilClose;
-            lock(&self.seen).insert(exchange, seen);
             connection.answer(&method, &answer).await?;
             if closes {
                 return connection.close().await;
             }
         }
         Ok(())
+    }
+
+    async fn serve_http2(self, stream: Box<dyn Duplex>) -> Result<(), h2::Error> {
+        let mut connection = h2::server::handshake(stream).await?;
+        while let Some(came) = connection.accept().await {
+            let (request, respond) = came?;
+            tokio::spawn(self.clone().serve_stream(request, respond));
+        }
+        Ok(())
+    }
+
+    async fn serve_stream(
+        self,
+        request: http::Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+    ) -> Result<(), h2::Error> {
+        let method = request.method().clone();
+        let answer = self.keep(http2::receive_request(request).await?);
+        http2::answer(respond, method.as_str(), &answer)
+    }
+
+    /// Keeps what came, and returns what to answer.
+    fn keep(&self, seen: Seen) -> Answer {
+        let exchange = seen.value(EXCHANGE).unwrap_or_default().to_owned();
+        let answer = lock(&self.scripts).get(&exchange).cloned().unwrap_or_else(ready);
+        lock(&self.seen).insert(exchange, seen);
+        answer
     }
 }
 

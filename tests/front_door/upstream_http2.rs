@@ -85,6 +85,16 @@ async fn a_request_reaches_codescan_by_the_rules_of_any_other() {
     }
 }
 
+/// Values neither begin nor end with it (RFC 9113 §8.2.1).
+#[tokio::test]
+async fn cookies_that_were_cut_leave_no_white_space() {
+    let stage = stage(Tls::Off).await;
+    let ours = stage.logged_in("jcitizen").await.cookie_header();
+    let client = stage.client().with("cookie", &format!("theme=dark ; {ours}"));
+    assert_eq!(client.get("/api/x").await.status, StatusCode::OK);
+    assert_eq!(stage.received("/api/x").header("cookie"), Some("theme=dark"));
+}
+
 #[tokio::test]
 async fn an_answer_reaches_the_client_as_it_was() {
     for tls in BOTH {
