@@ -94,7 +94,7 @@ fn only(trailers: &HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap
 /// Leaves in an answer's `Trailer` the names that will be let pass.
 pub fn announce_to_client(head: &mut HeaderMap, named: &[HeaderName]) {
     match announced(head, |name| reaches_client(name, named)) {
-        Some(names) => head.insert(TRAILER, names),
+        Some(list) => head.insert(TRAILER, list),
         None => head.remove(TRAILER),
     };
 }

@@ -301,7 +301,9 @@ fn trailers(random: &mut Rng) -> Fields {
 fn keep_frames_few(body: &mut Body) {
     let least = body.bytes.len() / MOST_FRAMES;
     if let Framing::Chunks(sizes) = &mut body.framing {
-        sizes.iter_mut().for_each(|size| *size = least.max(*size));
+        for size in sizes {
+            *size = least.max(*size);
+        }
     }
 }
 
