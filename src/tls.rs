@@ -37,15 +37,17 @@ pub enum TlsError {
 
 /// A configuration for connecting out: the system's roots and those in `extra_ca` are trusted,
 /// and `identity` (certificate chain file, key file) is shown to a server that asks for one.
-/// Sessions are resumed as long as the same configuration is used. Blocks: it reads files.
+/// Sessions are resumed as long as the same configuration is used. Blocks: it reads files; but
+/// the system's roots, some hundred of them, only where something is `used` over TLS.
 pub fn client_config(
+    used: bool,
     extra_ca: Option<&Path>,
     identity: Option<(&Path, &Path)>,
 ) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("aws-lc-rs has cipher suites for TLS 1.2 and 1.3")
-        .with_root_certificates(roots(extra_ca)?);
+        .with_root_certificates(roots(used, extra_ca)?);
     let Some((certificate, key)) = identity else {
         return Ok(builder.with_no_client_auth());
     };
@@ -80,8 +82,8 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn roots(extra_ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
-    let mut roots = system_roots();
+fn roots(used: bool, extra_ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut roots = if used { system_roots() } else { RootCertStore::empty() };
     let Some(file) = extra_ca else { return Ok(roots) };
     for (index, certificate) in certificates(file)?.into_iter().enumerate() {
         roots.add(certificate).map_err(|why| TlsError::BadCertificate {
@@ -184,10 +186,11 @@ mod tests {
     fn an_extra_authority_is_added_to_those_of_the_system() {
         let folder = folder();
         let ca = file(&folder, "ca.pem", &pair().0);
-        let before = roots(None).expect("roots").len();
+        let before = roots(true, None).expect("roots").len();
         assert!(before > 0, "without system roots the built-in ones are used");
-        assert_eq!(roots(Some(&ca)).expect("roots").len(), before + 1);
-        client_config(Some(&ca), None).expect("a configuration");
+        assert_eq!(roots(true, Some(&ca)).expect("roots").len(), before + 1);
+        assert_eq!(roots(false, Some(&ca)).expect("roots").len(), 1);
+        client_config(true, Some(&ca), None).expect("a configuration");
     }
 
     #[test]
@@ -197,8 +200,9 @@ mod tests {
         let certificate = file(&folder, "cert.pem", &certificate);
         let own = file(&folder, "own.pem", &key);
         let other = file(&folder, "other.pem", &pair().1);
-        client_config(None, Some((&certificate, &own))).expect("a configuration");
-        let error = client_config(None, Some((&certificate, &other))).expect_err("not its key");
+        client_config(true, None, Some((&certificate, &own))).expect("a configuration");
+        let error =
+            client_config(true, None, Some((&certificate, &other))).expect_err("not its key");
         assert!(matches!(error, TlsError::KeyMismatch { .. }), "{error}");
     }
 
@@ -231,7 +235,7 @@ mod tests {
             ("base64.pem", not_base64, "is not base64"),
             ("x509.pem", not_x509, "certificate 1 in"),
         ] {
-            let error = client_config(Some(&file(&folder, name, content)), None)
+            let error = client_config(true, Some(&file(&folder, name, content)), None)
                 .expect_err(name)
                 .to_string();
             assert!(error.contains(expected) && error.contains(name), "{error}");
@@ -251,11 +255,12 @@ mod tests {
             (not_a_key, "cannot be used"),
         ] {
             let key = file(&folder, "the.key", content);
-            let error =
-                client_config(None, Some((&certificate, &key))).expect_err(expected).to_string();
+            let error = client_config(true, None, Some((&certificate, &key)))
+                .expect_err(expected)
+                .to_string();
             assert!(error.contains(expected) && error.contains("the.key"), "{error}");
         }
-        let error = client_config(None, Some((&certificate, &folder.path().join("absent"))))
+        let error = client_config(true, None, Some((&certificate, &folder.path().join("absent"))))
             .expect_err("absent");
         assert!(matches!(error, TlsError::Unreadable { .. }), "{error}");
     }

@@ -89,6 +89,7 @@ OURS = """
 listen = "127.0.0.1:{port}"
 public_url = "{origin}"
 workers = 1
+max_connections = 16000
 max_header_size = "32KiB"
 drain_delay = "0s"
 drain_timeout = "3s"

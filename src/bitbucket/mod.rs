@@ -78,6 +78,13 @@ pub enum SetupError {
     Address(&'static str),
 }
 
+/// Whether anything that the proxy calls is an https address.
+fn is_over_tls(settings: &Bitbucket) -> bool {
+    let others = [&settings.whoami_url, &settings.revoke_url].into_iter().flatten();
+    let mut called = [&settings.url, &settings.token_url].into_iter().chain(others);
+    called.any(|url| url.scheme() == "https")
+}
+
 impl Client {
     /// Reads `bitbucket.ca_file`, the system's roots and the environment's proxy settings, so it
     /// blocks a little. Nothing is sent.
@@ -86,7 +93,7 @@ impl Client {
     }
 
     fn behind(proxies: Matcher, settings: &Bitbucket) -> Result<Self, SetupError> {
-        let tls = tls::client_config(settings.ca_file.as_deref(), None)?;
+        let tls = tls::client_config(is_over_tls(settings), settings.ca_file.as_deref(), None)?;
         let shared = Shared {
             transport: Transport::new(tls, proxies, settings.timeout),
             oauth: token::oauth_client(settings)?,

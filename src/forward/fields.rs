@@ -76,7 +76,7 @@ pub struct Plan<'a, O> {
     pub host: &'a HeaderValue,
     pub forwarded: &'a Forwarded,
     pub public: &'a PublicFields,
-    pub request_id: &'a str,
+    pub request_id: &'a [u8],
     pub trace: &'a Trace,
     /// The protocol asked for, if an upgrade is to be forwarded.
     pub upgrade: Option<&'a HeaderValue>,
@@ -122,7 +122,7 @@ impl<O: Own> Plan<'_, O> {
         self.write_cookies(incoming, out);
         self.forwarded.write(self.public, out);
         self.write_ours(out, &VIA, via(self.version));
-        self.write_ours(out, &REQUEST_ID, self.request_id.as_bytes());
+        self.write_ours(out, &REQUEST_ID, self.request_id);
         self.write_ours(out, &TRACEPARENT, &self.trace.traceparent);
         if let Some(hops) = self.hops_left {
             out.field(&MAX_FORWARDS, &hops.into());

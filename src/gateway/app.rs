@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::bitbucket;
 use crate::config::Settings;
-use crate::config::settings::CookieSecret;
+use crate::config::settings::{CodescanUrl, CookieSecret};
 use crate::forward::connect::{ConnectError, Target};
 use crate::forward::fields::Reserved;
 use crate::forward::forwarded::PublicFields;
@@ -96,7 +96,8 @@ impl Snapshot {
         let codescan = &settings.codescan;
         let identity =
             codescan.client_certificate_file.as_deref().zip(codescan.client_key_file.as_deref());
-        let tls = tls::client_config(codescan.ca_file.as_deref(), identity)
+        let is_over_tls = matches!(codescan.url, CodescanUrl::Https { .. });
+        let tls = tls::client_config(is_over_tls, codescan.ca_file.as_deref(), identity)
             .map_err(SetupError::CodescanTls)?;
         Ok(Self {
             version,

@@ -53,12 +53,15 @@ impl RequestId {
         Self::Made(text)
     }
 
-    pub fn as_str(&self) -> &str {
-        let bytes = match self {
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
             Self::Given(id) => id.as_bytes(),
             Self::Made(id) => id,
-        };
-        std::str::from_utf8(bytes).unwrap_or_default()
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
     pub fn to_value(&self) -> HeaderValue {

@@ -113,7 +113,7 @@ impl Exchange<'_> {
             host,
             forwarded: &self.record.arrival.forwarded,
             public: &self.snapshot.public_fields,
-            request_id: self.record.request_id(),
+            request_id: self.record.arrival.identity.request_id.as_bytes(),
             trace: &self.record.arrival.identity.trace,
             upgrade: if upgrades { self.head().headers.get(UPGRADE) } else { None },
             may_trail: false,

@@ -170,14 +170,18 @@ impl Activity {
             .then(|| self.opened + Duration::from_millis(self.since.load(Ordering::Relaxed)))
     }
 
-    /// HTTP/1.1: whether it has idled for a while and may be parked. Not after a request with a
-    /// body: some of that may still be on its way.
+    /// HTTP/1.1: whether it has idled for a while and may be parked.
     pub fn may_park(&self, now: Instant) -> bool {
+        self.idles_whole() && self.age_of(&self.since, now) >= PARKED_AFTER
+    }
+
+    /// HTTP/1.1: whether it idles, and is not parked. Not after a request with a body: some of that
+    /// may still be on its way.
+    pub fn idles_whole(&self) -> bool {
         self.phase.load(Ordering::Relaxed) == IDLES
             && !self.uploads.load(Ordering::Relaxed)
             && !self.parked.load(Ordering::Relaxed)
             && !self.is_asked()
-            && self.age_of(&self.since, now) >= PARKED_AFTER
     }
 
     /// It is parked from now on, or no longer.

@@ -1,7 +1,7 @@
 //! One worker: takes connections, serves them on one thread, and looks after them once a tick.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,6 +28,9 @@ pub const TICK: Duration = Duration::from_millis(500);
 
 /// While draining: how long a client may take for a head, as it may have none to send.
 const DRAIN_HEADER: Duration = Duration::from_secs(1);
+
+/// Connections that are not parked before the next tick, whatever follows them.
+const NEWCOMERS: usize = 64;
 
 /// How long a draining worker takes those who wait in the queue.
 const REST_OF_QUEUE: Duration = Duration::from_millis(50);
@@ -67,6 +70,8 @@ pub struct Worker<A> {
     phase: Cell<Phase>,
     accept_faults: AcceptFaults,
     connections: RefCell<HashMap<u64, Arc<Activity>>>,
+    /// The numbers of those that were taken in last.
+    newcomers: RefCell<VecDeque<u64>>,
     next: Cell<u64>,
 }
 
@@ -79,6 +84,7 @@ impl<A: Application> Worker<A> {
             phase: Cell::new(Phase::Serving),
             accept_faults: AcceptFaults::default(),
             connections: RefCell::default(),
+            newcomers: RefCell::default(),
             next: Cell::new(0),
         })
     }
@@ -133,11 +139,31 @@ impl<A: Application> Worker<A> {
 
     fn take_in(self: &Rc<Self>, place: Place, stream: ClientStream, peer: Peer) {
         self.metrics.connection_accepted();
+        self.park_one_of_a_crowd();
         // Known before it runs, so that a drain that begins now does not pass it by.
         let activity = Activity::begin(Instant::now());
         let place = Registered::new(Rc::clone(self), activity, place.occupied());
         // Dropped with the runtime, which lives as long as the worker.
         drop(tokio::task::spawn_local(entrance::serve(place, stream, peer)));
+    }
+
+    /// When many come between two ticks, those who came before them are parked at once if they
+    /// idle: so the many share the memory that their requests need for a moment.
+    fn park_one_of_a_crowd(&self) {
+        let mut newcomers = self.newcomers.borrow_mut();
+        newcomers.push_back(self.next.get());
+        if newcomers.len() > NEWCOMERS
+            && let Some(number) = newcomers.pop_front()
+            && let Some(activity) = self.connections.borrow().get(&number)
+            && activity.idles_whole()
+        {
+            self.park(activity);
+        }
+    }
+
+    fn park(&self, activity: &Activity) {
+        self.metrics.connection_parked();
+        activity.ask(Wish::Park);
     }
 
     async fn keep_ticking(self: Rc<Self>) {
@@ -169,8 +195,7 @@ impl<A: Application> Worker<A> {
             } else if drains && !activity.is_asked() {
                 activity.ask(Wish::Finish);
             } else if activity.may_park(now) {
-                self.metrics.connection_parked();
-                activity.ask(Wish::Park);
+                self.park(activity);
             }
             longest_idle = earlier(longest_idle, activity.idle_since());
         }

@@ -212,6 +212,9 @@ impl CookieNames {
         if !name.starts_with(self.stem.as_bytes()) {
             return None;
         }
+        if name == self.session.as_bytes() {
+            return Some(Cookie::Session);
+        }
         std::str::from_utf8(name).ok().and_then(|name| self.which(name))
     }
 }

@@ -16,7 +16,6 @@ use codescan_oauth_proxy::login::exchange::{Failure, Order, Outcome};
 use codescan_oauth_proxy::login::{Reply, Site};
 use codescan_oauth_proxy::seal::Sealer;
 use codescan_oauth_proxy::secret::Secret;
-use codescan_oauth_proxy::session::fields::Rendered;
 use codescan_oauth_proxy::session::id::SessionId;
 use codescan_oauth_proxy::session::{Session, Sessions, Tokens};
 
@@ -51,8 +50,8 @@ macro_rules! have_no_debug {
 // They hold tokens, codes, verifiers, keys or cookies. Whoever needs `Debug` for one of them
 // writes it by hand, and a line below that shows what it says.
 have_no_debug!(
-    Session, Sessions, Tokens, Rendered, SessionId, Sealer, Site, Reply, Started, Returned, Judged,
-    Order, Outcome, Sources,
+    Session, Sessions, Tokens, SessionId, Sealer, Site, Reply, Started, Returned, Judged, Order,
+    Outcome, Sources,
 );
 
 fn loaded() -> Loaded {
