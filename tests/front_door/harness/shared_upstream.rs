@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc};
 
-use super::evidence::Evidence;
 use super::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, OK};
 use super::patiently;
 use super::wire::Wire;
@@ -52,7 +51,7 @@ async fn take(
     settings: &'static [(u16, u32)],
     sender: mpsc::UnboundedSender<Frames>,
 ) {
-    let wire = Wire::new(Box::new(stream), Evidence::new());
+    let wire = Wire::new(Box::new(stream), None);
     let Some((mut frames, theirs)) = Frames::accept(wire, settings).await else { return };
     // The probe, which asks one question and goes, has no wishes.
     if theirs.is_empty() {
