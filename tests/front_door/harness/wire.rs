@@ -18,7 +18,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 pub struct Wire {
     stream: Box<dyn Duplex>,
     unread: Vec<u8>,
-    /// `None` for what the proxy says to CodeScan: tokens belong there.
+    /// `None` for what the proxy says to `CodeScan`: tokens belong there.
     evidence: Option<Evidence>,
 }
 
