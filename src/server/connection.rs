@@ -242,9 +242,7 @@ impl Watched {
     pub fn new(stream: Rewound, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
     }
-}
 
-impl Watched {
     /// Resolves when bytes, or the end, can be read.
     pub async fn readable(&self) -> io::Result<()> {
         self.stream.readable().await

@@ -17,8 +17,8 @@ use pin_project_lite::pin_project;
 use tokio::io::AsyncWriteExt;
 
 use super::connection::{Activity, Served, Watched, Wish};
+use super::followed::Followed;
 use super::peer::Peer;
-use super::raw_head::Followed;
 use super::stream::Rewound;
 use super::worker::{Application, Registered};
 

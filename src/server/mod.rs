@@ -9,6 +9,7 @@ pub mod connection;
 pub mod drain;
 pub mod entrance;
 pub mod flood;
+mod followed;
 mod http1;
 mod http2;
 pub mod listen;

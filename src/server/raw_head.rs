@@ -10,17 +10,9 @@
 //!
 //! An ordinary request costs one pass over its head, and neither a copy nor an allocation.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use memchr::{memchr, memchr_iter};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use super::connection::Activity;
 
 /// Why a head could be read in two ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +81,11 @@ impl Verdicts {
         self.tunnels.load(Ordering::Relaxed)
     }
 
+    /// Whether what comes now is another protocol.
+    pub(super) fn are_of_a_tunnel(&self) -> bool {
+        self.tunnels.load(Ordering::Relaxed)
+    }
+
     fn add_sound(&self) {
         self.sound.store(self.sound.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
@@ -147,6 +144,11 @@ enum Line {
 struct BadLine;
 
 impl Follower {
+    /// Whether a body has broken off: nothing more may be read.
+    pub(super) fn is_broken(&self) -> bool {
+        self.stage == Stage::Broken
+    }
+
     /// Looks at the next bytes of the connection; how many of them may be read on. It is fewer
     /// than all when a body breaks off among them.
     pub fn follow(&mut self, bytes: &[u8], verdicts: &Verdicts) -> usize {
@@ -331,100 +333,6 @@ fn is_field(line: &[u8]) -> bool {
 
 fn is_text(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control())
-}
-
-/// A stream whose requests are followed while they are read.
-pub struct Followed<S> {
-    /// Was followed already, and is read once more.
-    unread: Bytes,
-    stream: S,
-    follower: Follower,
-    activity: Arc<Activity>,
-}
-
-impl<S> Followed<S> {
-    /// Of a connection that speaks HTTP/1.x, from its first byte.
-    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { unread: Bytes::new(), stream, follower: Follower::default(), activity }
-    }
-
-    /// Puts back what the parser has read and not used.
-    pub fn put_back(&mut self, unread: Bytes) {
-        // No bytes may still hold the memory that they would have been in.
-        self.unread = if unread.is_empty() { Bytes::new() } else { unread };
-    }
-
-    pub fn has_unread(&self) -> bool {
-        !self.unread.is_empty()
-    }
-
-    pub fn get_ref(&self) -> &S {
-        &self.stream
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.follower.stage == Stage::Broken {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-        }
-        if this.has_unread() {
-            let length = this.unread.len().min(buffer.remaining());
-            buffer.put_slice(&this.unread.split_to(length));
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        let came = &buffer.filled()[before..];
-        if this.activity.verdicts.tunnels.load(Ordering::Relaxed) || came.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        match this.follower.follow(came, &this.activity.verdicts) {
-            0 => {
-                buffer.set_filled(before);
-                Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
-            }
-            good => {
-                buffer.set_filled(before + good);
-                Poll::Ready(Ok(()))
-            }
-        }
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Followed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }
 
 #[cfg(test)]
