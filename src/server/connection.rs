@@ -3,6 +3,7 @@
 //! No timer runs for a connection. It notes what it is at, and the worker's tick looks at all.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -295,9 +296,10 @@ impl AsyncWrite for Watched {
     /// thrown away, until the client ends or falls silent.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-        let mut scratch = [0; SCRATCH];
+        // Left as it is: to fill it with zeros would cost more than all else at a connection's end.
+        let mut scratch = [const { MaybeUninit::uninit() }; SCRATCH];
         loop {
-            let mut buffer = ReadBuf::new(&mut scratch);
+            let mut buffer = ReadBuf::uninit(&mut scratch);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     self.activity.enter(LINGERS);

@@ -12,7 +12,7 @@ use crate::config::settings::LogFormat;
 use crate::digits::{push_address, push_number, push_padded};
 
 /// Bytes gathered before they are handed over.
-const BLOCK: usize = 16 * 1024;
+const BLOCK: usize = 64 * 1024;
 
 /// More than the longest line, all of it escaped.
 const LONGEST_LINE: usize = 12 * 1024;
