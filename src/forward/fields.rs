@@ -274,14 +274,12 @@ pub fn clean_response(
     keep_upgrade: bool,
 ) {
     let upgrade = keep_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
-    let (mut has_hop_by_hop, mut sets_one_of_ours) = (false, false);
+    let (mut has_others, mut sets_one_of_ours) = (false, false);
     for (name, value) in &*headers {
-        has_hop_by_hop |= is_hop_by_hop(name);
+        has_others |= *name != CONNECTION && is_hop_by_hop(name);
         sets_one_of_ours |= *name == SET_COOKIE && sets_ours(value);
     }
-    if has_hop_by_hop {
-        drop_hop_by_hop(headers);
-    }
+    drop_hop_by_hop(headers, has_others);
     if sets_one_of_ours {
         drop_set_cookies(headers, sets_ours);
     }
@@ -291,10 +289,15 @@ pub fn clean_response(
     }
 }
 
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
+/// `has_others`: whether there are some besides `Connection`.
+fn drop_hop_by_hop(headers: &mut HeaderMap, has_others: bool) {
     let named = named_in_connection(headers);
     for name in &named {
         headers.remove(name);
+    }
+    if !has_others {
+        headers.remove(CONNECTION);
+        return;
     }
     let hop_by_hop: Vec<HeaderName> =
         headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
