@@ -262,7 +262,10 @@ pub fn asks_to_continue(head: &Parts) -> bool {
 /// How many may still pass the request on, if it says so: of OPTIONS alone, as TRACE is none of
 /// ours (RFC 9110 §7.6.2).
 pub fn hops(head: &Parts) -> Option<u64> {
-    let hops = head.headers.get(MAX_FORWARDS).filter(|_| head.method == Method::OPTIONS)?;
+    if head.method != Method::OPTIONS {
+        return None;
+    }
+    let hops = head.headers.get(MAX_FORWARDS)?;
     let digits = hops.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits?.parse().ok()
 }

@@ -26,7 +26,7 @@ pub enum RequestId {
 impl Identity {
     /// `now` becomes part of an id that is made.
     pub fn of(headers: &HeaderMap, is_trusted: bool, now: SystemTime) -> Self {
-        let given = |name| headers.get(name).filter(|_| is_trusted);
+        let given = |name| if is_trusted { headers.get(name) } else { None };
         let request_id = given(REQUEST_ID).filter(|id| is_plain(id)).cloned();
         let traceparent = given(TRACEPARENT).filter(|value| is_traceparent(value));
         let traceparent = traceparent.and_then(|value| value.as_bytes().try_into().ok());
