@@ -229,17 +229,21 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-/// What `Connection` names, but for `keep-alive`: that field goes no further in any case, and the
-/// option is too frequent to make a name of it each time.
+/// The fields that `Connection` names. `close` names none, and `Keep-Alive` goes no further in any
+/// case; both are too frequent to make a name of them each time.
 pub(super) fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
-        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter(|name| !is_frequent_option(name))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect()
+}
+
+fn is_frequent_option(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 
 /// Whether the request asks to go on as WebSocket (RFC 6455 §4.1); no other protocol is let on.
