@@ -23,6 +23,7 @@
 //!   [`login::logout`] ends it. An attempt is kept by the browser alone ([`login::attempt`]).
 //! - [`bitbucket`] is the client of Bitbucket: tokens, and whose they are.
 //! - [`session`] is the life of a session, its cookie and the fields made of its tokens.
+//! - [`store`] is the client of the Redis or Valkey that replicas share; it knows no sessions.
 //! - [`error`] says in each situation what went wrong and what to do; [`pages`] draws it.
 //!
 //! **Around it**
@@ -40,6 +41,7 @@
 //!                   gateway, login > access, pages > error      commands > all
 //!                   gateway > forward, server (the peer only)
 //!                   gateway > bitbucket, tls (a snapshot made ready for use)
+//!                   store > seal, tls
 //! config (types), seal, tls, secret, digits, telemetry: used by many, they use no room above them
 //! ```
 //!
@@ -66,5 +68,6 @@ pub mod seal;
 pub mod secret;
 pub mod server;
 pub mod session;
+pub mod store;
 pub mod telemetry;
 pub mod tls;

@@ -1,4 +1,4 @@
-//! Sealing and deriving under `session.cookie_secret`.
+//! Sealing and deriving, under `session.cookie_secret` or another secret of 32 bytes.
 //!
 //! Each sealed value has a key of its own, derived by HKDF (RFC 5869) from the secret, a label
 //! for the use and 24 random bytes, as unlimited strangers may cause a value to be sealed and a
@@ -40,14 +40,7 @@ impl Sealer {
 
     /// Seals `plain` for the use that `label` names, bound to `associated` (RFC 5116 §2.1).
     pub fn seal(&self, label: &[u8], associated: &[u8], plain: &[u8]) -> Vec<u8> {
-        let salt: [u8; SALT_LENGTH] = random();
-        let mut sealed = Vec::with_capacity(SALT_LENGTH + plain.len() + 16);
-        sealed.extend_from_slice(plain);
-        value_key(&self.secrets[0], &salt, label)
-            .seal_in_place_append_tag(only_nonce(), Aad::from(associated), &mut sealed)
-            .expect("a value far below the cipher's length limit");
-        sealed.splice(0..0, salt);
-        sealed
+        seal_under(&self.secrets[0], label, associated, plain)
     }
 
     /// Opens what [`Sealer::seal`] made for the same use; `None` if anything about it differs.
@@ -57,13 +50,8 @@ impl Sealer {
         associated: &[u8],
         sealed: &[u8],
     ) -> Option<(SecretIndex, Vec<u8>)> {
-        let (salt, ciphertext) = sealed.split_at_checked(SALT_LENGTH)?;
         self.secrets.iter().enumerate().find_map(|(index, secret)| {
-            let mut buffer = ciphertext.to_vec();
-            let plain = value_key(secret, salt, label)
-                .open_in_place(only_nonce(), Aad::from(associated), &mut buffer)
-                .ok()?
-                .to_vec();
+            let plain = open_under(secret, label, associated, sealed)?;
             Some((SecretIndex(index), plain))
         })
     }
@@ -81,6 +69,39 @@ impl Sealer {
     }
 }
 
+/// Seals `plain` under 32 secret bytes, for the use that `label` names, bound to `associated`.
+pub fn seal_under(secret: &[u8; 32], label: &[u8], associated: &[u8], plain: &[u8]) -> Vec<u8> {
+    let salt: [u8; SALT_LENGTH] = random();
+    let mut sealed = Vec::with_capacity(SALT_LENGTH + plain.len() + 16);
+    sealed.extend_from_slice(plain);
+    value_key(secret, &salt, label)
+        .seal_in_place_append_tag(only_nonce(), Aad::from(associated), &mut sealed)
+        .expect("a value far below the cipher's length limit");
+    sealed.splice(0..0, salt);
+    sealed
+}
+
+/// Opens what [`seal_under`] made of the same; `None` if anything about it differs.
+pub fn open_under(
+    secret: &[u8; 32],
+    label: &[u8],
+    associated: &[u8],
+    sealed: &[u8],
+) -> Option<Vec<u8>> {
+    let (salt, ciphertext) = sealed.split_at_checked(SALT_LENGTH)?;
+    let mut buffer = ciphertext.to_vec();
+    let plain = value_key(secret, salt, label)
+        .open_in_place(only_nonce(), Aad::from(associated), &mut buffer)
+        .ok()?;
+    Some(plain.to_vec())
+}
+
+/// 32 bytes for the use that `label` names, which lead back neither to `secret` nor to those of
+/// another use.
+pub fn derive_key(secret: &[u8; 32], label: &[u8]) -> [u8; 32] {
+    expand(secret, &[], label)
+}
+
 /// Fresh random bytes from the system's generator.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -95,7 +116,7 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-fn value_key(secret: &CookieSecret, salt: &[u8], label: &[u8]) -> LessSafeKey {
+fn value_key(secret: &[u8; 32], salt: &[u8], label: &[u8]) -> LessSafeKey {
     let key: [u8; 32] = expand(secret, salt, label);
     LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).expect("a key of 32 bytes"))
 }
@@ -105,7 +126,7 @@ fn only_nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; 12])
 }
 
-fn expand(secret: &CookieSecret, salt: &[u8], label: &[u8]) -> [u8; 32] {
+fn expand(secret: &[u8; 32], salt: &[u8], label: &[u8]) -> [u8; 32] {
     let mut key = [0; 32];
     hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
         .extract(secret.as_slice())

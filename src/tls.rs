@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -54,6 +56,36 @@ pub fn client_config(
     builder
         .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
         .map_err(|why| identity_error(why, certificate, key))
+}
+
+/// Every root that [`client_config`] would trust, as PEM, for a client that makes its
+/// configuration itself and takes our provider from the process; `None` where the system has
+/// none and no file adds one. Blocks: it reads files.
+pub fn trusted_pem(extra_ca: Option<&Path>) -> Result<Option<Vec<u8>>, TlsError> {
+    // Already set is as good: there is no other provider in the program.
+    let _ = aws_lc_rs::default_provider().install_default();
+    let mut trusted = rustls_native_certs::load_native_certs().certs;
+    let mut usable = RootCertStore::empty();
+    trusted.retain(|certificate| usable.add(certificate.clone()).is_ok());
+    if let Some(file) = extra_ca {
+        roots(false, extra_ca)?;
+        trusted.extend(certificates(file)?);
+    }
+    let pem: String = trusted.iter().map(|certificate| to_pem(certificate)).collect();
+    Ok((!pem.is_empty()).then(|| pem.into_bytes()))
+}
+
+/// RFC 7468 §2.
+fn to_pem(certificate: &[u8]) -> String {
+    const LINE: usize = 64;
+    let text = STANDARD.encode(certificate);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for start in (0..text.len()).step_by(LINE) {
+        pem.push_str(&text[start..text.len().min(start + LINE)]);
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
 }
 
 /// What a client that speaks HTTP/2 asks for while it shakes hands (RFC 9113 §3.2).
@@ -219,6 +251,18 @@ mod tests {
         assert!(matches!(error, TlsError::KeyMismatch { .. }), "{error}");
         let error = server_config(&key, &key).expect_err("no certificate");
         assert!(matches!(error, TlsError::NoCertificate { .. }), "{error}");
+    }
+
+    #[test]
+    fn trusted_roots_survive_being_written_as_pem() {
+        let folder = folder();
+        let file = file(&folder, "ca.pem", &pair().0);
+        let pem = trusted_pem(Some(&file)).expect("readable").expect("at least ours");
+        let written = folder.path().join("written.pem");
+        fs::write(&written, pem).expect("written");
+        let own = certificates(&file).expect("ours");
+        assert_eq!(certificates(&written).expect("PEM").last(), own.last());
+        assert!(trusted_pem(Some(&folder.path().join("absent"))).is_err());
     }
 
     #[test]

@@ -9,8 +9,9 @@ use super::key::Kind;
 use super::keys::KEYS;
 use super::public_url::PublicUrl;
 use super::reader::Reader;
-use super::settings::{ListenAddress, Settings};
+use super::settings::{ListenAddress, Settings, Store};
 use super::sources::{Sources, read_bytes};
+use super::store_address::store;
 use super::typed::REDIRECT_PATH;
 use super::values::{pause, switch};
 use super::{headers, key};
@@ -29,6 +30,7 @@ pub(super) fn combinations(read: &mut Reader) {
     certificate_has_its_key(read, "codescan.client_certificate_file", "codescan.client_key_file");
     proxy_protocol_has_its_proxies(read);
     cookie_prefix_fits(read);
+    shared_store_has_a_shared_secret(read);
     cookie_is_not_one_of_codescan(read);
     headers::check_identity(read);
 }
@@ -119,6 +121,17 @@ fn cookie_prefix_fits(read: &mut Reader) {
     }
 }
 
+/// With a secret made at random by each of them, replicas could not finish each other's logins.
+fn shared_store_has_a_shared_secret(read: &mut Reader) {
+    const SECRET: &str = "session.cookie_secret";
+    let is_shared = matches!(read.peek("session.store", store), Some(Store::Redis(_)));
+    if is_shared && !read.is_set(SECRET) {
+        let message = "must be set where session.store is not memory, the same for all replicas \
+                       (openssl rand -base64 32)";
+        blame(read, SECRET, "session.store", message);
+    }
+}
+
 fn cookie_is_not_one_of_codescan(read: &mut Reader) {
     let Some(name) = read.peek("session.cookie_name", |text| Ok(text.to_owned())) else { return };
     if read.texts("codescan.session_cookies").contains(&name.as_str()) {
@@ -171,6 +184,9 @@ pub(super) fn warnings(settings: &Settings, read: &Reader) -> Vec<String> {
             "bitbucket.redirect_url is not {expected}: logins come back only if something in \
              front of the proxy leads them there"
         ));
+    }
+    if matches!(settings.session.store, Store::Redis(_)) {
+        warnings.push("session.store is read, but sessions are still kept in memory".into());
     }
     warnings.extend(secrets_on_the_command_line(read));
     warnings

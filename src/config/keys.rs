@@ -93,6 +93,10 @@ pub static KEYS: &[Key] = &[
     key("codescan.headers", Kind::Map, Map(&[("Authorization", "Bearer {access_token}")]),
         "Headers sent with every authenticated request, and removed from what clients send; in the settings file only, as `[codescan.headers]`."),
 
+    key("session.store", Kind::Text, Text("memory"),
+        "Where sessions are kept: `memory`, or a Redis or Valkey that replicas share: `redis://[user:password@]host[:port][/database]`, `redis+cluster://host,host…`, `redis+sentinel://host,host…/master`; with `rediss` for `redis`, over TLS.").secret().fixed(),
+    key("session.ca_file", Kind::Path, Words("none"),
+        "PEM bundle to trust for the store in addition to the system's roots; read again at each connect.").fixed(),
     key("session.capacity", Kind::Count, Text("100000"),
         "Sessions held in memory; beyond it the longest unused goes.").fixed(),
     key("session.idle_timeout", Kind::Duration, Text("24h"),

@@ -18,6 +18,7 @@ pub mod reference;
 pub mod rule;
 pub mod settings;
 pub mod sources;
+mod store_address;
 pub mod template;
 mod toml_file;
 pub mod typed;

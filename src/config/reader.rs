@@ -163,7 +163,9 @@ impl Reader {
                 .collect(),
             value => {
                 let text = plain(value);
-                let shown = if key.secret { MASK.to_owned() } else { text.clone() };
+                // What the table says for everybody is no secret.
+                let is_hidden = key.secret && raw.place != Place::Default;
+                let shown = if is_hidden { MASK.to_owned() } else { text.clone() };
                 vec![Effective::new(key, key.path.to_owned(), shown, origin, &text)]
             }
         }

@@ -179,6 +179,9 @@ pub struct HeaderTemplate {
 /// `[session]`: how long a login lives, and in which cookie.
 #[derive(Debug, Clone)]
 pub struct Session {
+    pub store: Store,
+    /// PEM to trust for the store in addition to the system's roots.
+    pub ca_file: Option<PathBuf>,
     /// Sessions held in memory.
     pub capacity: u64,
     pub idle_timeout: Duration,
@@ -191,6 +194,45 @@ pub struct Session {
     /// The first seals, all open. Empty: made at random at start.
     pub cookie_secrets: Vec<CookieSecret>,
     pub logout_routes: Vec<RouteRule>,
+}
+
+/// `session.store`.
+#[derive(Debug, Clone)]
+pub enum Store {
+    Memory,
+    Redis(RedisAddress),
+}
+
+/// Where a Redis or Valkey is, and how to sign in to it.
+#[derive(Debug, Clone)]
+pub struct RedisAddress {
+    pub kind: RedisKind,
+    pub tls: bool,
+    /// Names or addresses (IPv6 without brackets) and ports; more than one only where the kind
+    /// has several.
+    pub hosts: Vec<(String, u16)>,
+    pub credentials: RedisCredentials,
+    /// Number of the database; 0 in a cluster.
+    pub database: u32,
+}
+
+/// How many servers there are, and who knows which of them to ask.
+#[derive(Debug, Clone)]
+pub enum RedisKind {
+    Single,
+    /// `hosts` are Sentinels, which know the address of `master`.
+    Sentinel {
+        master: String,
+        credentials: RedisCredentials,
+    },
+    Cluster,
+}
+
+/// For `AUTH`; without a user it is the server's default user.
+#[derive(Debug, Clone, Default)]
+pub struct RedisCredentials {
+    pub username: Option<Secret>,
+    pub password: Option<Secret>,
 }
 
 /// 32 bytes from which the keys of each use are derived. Wiped when dropped, never shown.

@@ -14,6 +14,7 @@ use super::public_url::PublicUrl;
 use super::reader::Reader;
 use super::rule::RouteRule;
 use super::settings::{Access, Admin, Bitbucket, Codescan, Log, Server, Session, Settings};
+use super::store_address::store;
 use super::values::{
     body_size, client_tokens, count, header_size, lifetime, log_filter, log_format,
     max_connections, path, pause, ready_need, socket_mode, switch, timeout, workers,
@@ -129,6 +130,8 @@ fn codescan(read: &mut Reader) -> Option<Codescan> {
 
 fn session(read: &mut Reader) -> Option<Session> {
     all!(Session {
+        store: read.one("session.store", store),
+        ca_file: read.optional("session.ca_file", path),
         capacity: read.one("session.capacity", |text| count(text, &(1..=100_000_000))),
         idle_timeout: read.one("session.idle_timeout", lifetime),
         max_lifetime: read.one("session.max_lifetime", lifetime),
@@ -165,6 +168,7 @@ pub(super) fn named_files(settings: &Settings) -> Vec<PathBuf> {
         &codescan.ca_file,
         &codescan.client_certificate_file,
         &codescan.client_key_file,
+        &settings.session.ca_file,
     ];
     files.into_iter().flatten().cloned().collect()
 }

@@ -83,6 +83,8 @@ mod tests {
 
     fn settings(capacity: u64) -> settings::Session {
         settings::Session {
+            store: settings::Store::Memory,
+            ca_file: None,
             capacity,
             idle_timeout: Duration::from_hours(1),
             max_lifetime: Duration::from_hours(8),

@@ -50,6 +50,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("error", &["config"]),
     ("access", &["config"]),
     ("session", &["bitbucket", "seal", "config", "secret"]),
+    ("store", &["seal", "tls", "config"]),
     ("bitbucket", &["tls", "config", "secret"]),
     ("forward", &["telemetry", "config", "digits"]),
     // Of TLS, the names of what is agreed on.
@@ -71,6 +72,7 @@ const EVERYTHING: &[&str] = &[
     "error",
     "access",
     "session",
+    "store",
     "bitbucket",
     "forward",
     "server",

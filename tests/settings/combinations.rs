@@ -1,6 +1,8 @@
 //! Settings that are good each, but not together; and what works but is hardly meant.
 
-use crate::support::{assert_contains, fault_of, file, needed, with};
+use codescan_oauth_proxy::config::settings::Store;
+
+use crate::support::{COOKIE_SECRET, assert_contains, fault_of, file, needed, with};
 
 #[test]
 fn a_drain_ends_after_its_delay() {
@@ -73,6 +75,17 @@ fn cookie_prefixes_need_https() {
 fn the_cookie_is_not_one_that_a_login_expires() {
     let fault = fault_of("session.cookie_name=JWT-SESSION");
     assert_contains(&fault, "is also in codescan.session_cookies");
+}
+
+#[test]
+fn a_shared_store_needs_a_shared_secret() {
+    let shared = || needed().set("session.store=redis://cache.example.com");
+    let fault = shared().fault();
+    assert_contains(&fault, "session.cookie_secret must be set where session.store is not memory");
+    let loaded = shared().variable("CODESCAN_PROXY_SESSION_COOKIE_SECRET", COOKIE_SECRET).loaded();
+    assert!(matches!(loaded.settings.session.store, Store::Redis(_)));
+    assert!(matches!(needed().settings().session.store, Store::Memory));
+    needed().set("session.store=memory").loaded();
 }
 
 #[test]

@@ -26,13 +26,24 @@ fn without_secret() -> String {
 fn good_secrets_are_masked() {
     let setup = file(&without_secret())
         .set(&format!("bitbucket.client_secret={PLANTED}"))
-        .set(&format!("bitbucket.proxy_url=http://user:{PLANTED}@proxy.example.com:3128"));
+        .set(&format!("bitbucket.proxy_url=http://user:{PLANTED}@proxy.example.com:3128"))
+        .set(&format!(
+            "session.store=redis+sentinel://user:{PLANTED}@a,b/main?sentinel_password={PLANTED}"
+        ))
+        .set(&format!("session.cookie_secret={COOKIE_SECRET}"));
     assert_eq!(setup.check().code, 0);
     assert_silent(&setup);
     let sealed = needed().set(&format!("session.cookie_secret={COOKIE_SECRET}"));
     assert!(!sealed.check().stdout.contains(COOKIE_SECRET));
     let debug = format!("{:?}", sealed.settings().session.cookie_secrets);
     assert_eq!(debug, "[CookieSecret(…)]");
+}
+
+#[test]
+fn a_default_is_shown_even_where_a_value_would_not_be() {
+    let shown = needed().check().stdout;
+    let line = shown.lines().find(|line| line.starts_with("session.store")).expect("a line");
+    assert_contains(line, "memory");
 }
 
 #[test]
@@ -91,6 +102,9 @@ fn wrong_forms_of_secrets_are_not_shown() {
         "session.cookie_secret = [\"hunter2planted\"]",
         "bitbucket.proxy_url = \"user:hunter2planted@proxy\"",
         "bitbucket.proxy_url = \"http://user:hunter2planted@proxy:port\"",
+        "session.store = \"redis://user:hunter2planted@host:port\"",
+        "session.store = \"redis://user:hunter2planted@\"",
+        "session.store = \"hunter2planted\"",
         "bitbucket.url_ = \"https://user:hunter2planted@bitbucket.example.com\"",
         "bitbucket.client_sceret = \"hunter2planted\"",
         "codescan.headers.X-Key = \"hunter2planted {\"",
