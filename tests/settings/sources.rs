@@ -73,6 +73,7 @@ fn no_file_at_all_is_fine() {
 fn sample(path: &str, kind: Kind) -> &'static str {
     match (path, kind) {
         (_, Kind::Text) if path == "log.level" => "debug",
+        ("session.store", _) => "memory",
         (_, Kind::Text) => "sample",
         ("codescan.url", _) => "http://codescan.internal:9000",
         ("bitbucket.redirect_url", _) => "https://codescan.example.com/_codescan/oauth2/authorize",

@@ -198,6 +198,7 @@ async fn the_longest_unused_of_a_person_are_too_many(one: &Store, other: &Store)
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
     one.note_person_use(&person, names[0], Duration::ZERO).await.expect("up");
+    tokio::time::sleep(Duration::from_millis(3)).await;
     let late = LIVES.idle - Duration::from_mins(1);
     other.note_person_use(&person, names[2], late).await.expect("up");
     let surplus = other.join_person(&person, names[3], LIVES, 3).await;
