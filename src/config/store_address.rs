@@ -119,21 +119,17 @@ fn read_hosts(scheme: Scheme, text: &str) -> Result<Vec<(String, u16)>, String> 
 }
 
 fn read_host(text: &str, default_port: u16) -> Result<(String, u16), String> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (address, port) = rest.split_once(']').ok_or("has a [ without a ]")?;
-            let address: Ipv6Addr =
-                address.parse().map_err(|_| "has an IPv6 address that is none")?;
-            (address.to_string(), port.strip_prefix(':'))
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']').ok_or("has a [ without a ]")?;
+        let address: Ipv6Addr = address.parse().map_err(|_| "has an IPv6 address that is none")?;
+        (address.to_string(), port.strip_prefix(':'))
+    } else {
+        let (host, port) = text.split_once(':').map_or((text, None), |(h, p)| (h, Some(p)));
+        if host.is_empty() {
+            return Err(format!("names no host; {FORMS}"));
         }
-        None => {
-            let (host, port) = text.split_once(':').map_or((text, None), |(h, p)| (h, Some(p)));
-            if host.is_empty() {
-                return Err(format!("names no host; {FORMS}"));
-            }
-            let host = Host::parse(host).map_err(|_| "names a host that is none")?;
-            (host.to_string(), port)
-        }
+        let host = Host::parse(host).map_err(|_| "names a host that is none")?;
+        (host.to_string(), port)
     };
     let port = match port {
         None => default_port,

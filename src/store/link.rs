@@ -97,13 +97,11 @@ impl Link {
             Condition::Connecting | Condition::Up => PATIENCE,
         };
         let mut current = self.current.subscribe();
-        match timeout(patience, current.wait_for(Option::is_some)).await {
-            Ok(Ok(connection)) => connection.clone().ok_or(trouble),
-            _ => {
-                self.health.failed(&trouble);
-                Err(trouble)
-            }
+        if let Ok(Ok(connection)) = timeout(patience, current.wait_for(Option::is_some)).await {
+            return connection.clone().ok_or(trouble);
         }
+        self.health.failed(&trouble);
+        Err(trouble)
     }
 
     fn discard(&self, number: u64) {

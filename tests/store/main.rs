@@ -7,6 +7,7 @@
 //!
 //! Without `redis-server` each test says so and is skipped; with `REDIS_REQUIRED=1` it fails.
 
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 mod server;
 mod stage;
 

@@ -33,9 +33,9 @@ fn written(stage: &Stage) -> Vec<u8> {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
-                read(&path, into)
+                read(&path, into);
             } else {
-                into.extend(std::fs::read(path).expect("a file"))
+                into.extend(std::fs::read(path).expect("a file"));
             }
         }
     }

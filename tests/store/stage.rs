@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::server::{LONGEST_START, Options, Server, TlsFiles, free_port};
 
 /// Of tests that are not about lives.
-pub const LIVES: Lives = Lives { whole: Duration::from_mins(60), idle: Duration::from_mins(10) };
+pub const LIVES: Lives = Lives { whole: Duration::from_hours(1), idle: Duration::from_mins(10) };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
