@@ -49,7 +49,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pages", &["error", "config"]),
     ("error", &["config"]),
     ("access", &["config"]),
-    ("session", &["bitbucket", "seal", "config", "secret"]),
+    // Of telemetry, the metrics that refreshes count.
+    ("session", &["bitbucket", "telemetry", "seal", "config", "secret"]),
     ("bitbucket", &["tls", "config", "secret"]),
     ("forward", &["telemetry", "config", "digits"]),
     // Of TLS, the names of what is agreed on.
