@@ -11,6 +11,8 @@
 mod attempt;
 mod due;
 pub(super) mod setback;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -58,7 +60,8 @@ pub enum NoToken {
 #[derive(Default)]
 pub struct Renewal {
     flight: Option<Progress>,
-    setback: Option<Setback>,
+    /// Boxed, as each session has room for one and few have one.
+    setback: Option<Box<Setback>>,
 }
 
 /// Turns `true` when new tokens are stored, and closes when all is done.
@@ -197,7 +200,8 @@ impl Refresher {
         let now = Instant::now();
         let mut renewal = session.renewal();
         let before = renewal.setback.take();
-        let failed = |error| Setback::after(before.as_ref(), error, now, fastrand::f64());
+        let failed =
+            |error| Box::new(Setback::after(before.as_deref(), error, now, fastrand::f64()));
         renewal.setback = error.map(failed);
         renewal.flight = None;
         session.open_until_expiry();
@@ -312,67 +316,4 @@ async fn stored(flight: &mut Progress) {
 
 async fn over(flight: &mut Progress) {
     while flight.changed().await.is_ok() {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bitbucket::TokenSet;
-    use crate::secret::Secret;
-    use crate::session::Lifetimes;
-    use crate::session::index::tests::settings;
-
-    fn session(refresh: Option<&str>) -> (Sessions, Arc<Session>, Instant) {
-        let sessions = Sessions::new(&settings(10), Box::new(|_| {}));
-        let set = TokenSet {
-            access_token: Secret::new("a"),
-            refresh_token: refresh.map(Secret::new),
-            expires_in: Duration::from_hours(1),
-            scopes: Vec::new(),
-        };
-        let now = Instant::now();
-        let (_, session) = sessions.create(None, Tokens::new(set, now), 50, now);
-        (sessions, session, now)
-    }
-
-    #[test]
-    fn the_session_outlives_its_token_if_that_can_be_renewed() {
-        let lifetimes = Lifetimes::new(&settings(10));
-        let almost = Duration::from_secs(3599);
-        for (refresh, outlives) in [(Some("r"), true), (None, false)] {
-            let (_sessions, session, now) = session(refresh);
-            let after = now + Duration::from_hours(1);
-            session.last_used.store(600, Ordering::Relaxed);
-            assert!(session.has_good_token(now + almost) && !session.has_good_token(after));
-            assert_eq!(session.is_live(lifetimes, after), outlives);
-        }
-    }
-
-    #[test]
-    fn after_a_sleep_tokens_are_older() {
-        let (_sessions, session, now) = session(Some("r"));
-        session.age(Duration::from_mins(50));
-        assert!(session.has_good_token(now + Duration::from_secs(599)));
-        assert!(!session.has_good_token(now + Duration::from_mins(10)));
-        assert_eq!(session.tokens().generation, 0);
-        session.age(Duration::from_hours(2));
-        assert!(!session.has_good_token(now) && !session.has_ended());
-    }
-
-    #[test]
-    fn an_older_pair_never_takes_a_newer_ones_place() {
-        let (_sessions, session, now) = session(Some("r"));
-        let set = |access: &str| TokenSet {
-            access_token: Secret::new(access),
-            refresh_token: Some(Secret::new("r")),
-            expires_in: Duration::from_hours(1),
-            scopes: Vec::new(),
-        };
-        let old = Arc::clone(&session.tokens());
-        let first = old.followed_by(set("first"), now);
-        session.store(first.followed_by(set("second"), now));
-        session.store(first);
-        session.store(old.followed_by(set("late"), now));
-        assert_eq!(session.tokens().access.expose(), "second");
-    }
 }
