@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use simulator::bitbucket::{Call, TokenFault};
+use simulator::{Bitbucket, BitbucketOptions, Codescan, CodescanOptions};
 
 use super::{
     machine, person_at_codescan, signed_in_for, until_expired, userinfo, with_an_expired_token,
 };
-use crate::harness::{Answer, Browser, Stage, wait_until};
+use crate::harness::{Answer, Browser, Stage, kept_file, wait_until};
 
 /// What a person meets whose token has expired meanwhile.
 fn assert_waits_for_bitbucket(answer: &Answer, code: &str) {
@@ -170,4 +171,77 @@ async fn a_refresh_ahead_of_need_that_fails_is_tried_again_and_nobody_notices() 
     assert_eq!(browser.get("/after").await.status, StatusCode::OK);
     assert_eq!(stage.bitbucket.count(Call::Refresh), 2);
     stage.proxy.wait_for_log(&["WARN", "tokens could not be refreshed", "503"]).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_any_more_signs_nobody_out() {
+    let options = BitbucketOptions { tls: true, ..BitbucketOptions::default() };
+    let bitbucket = Bitbucket::start(options).await.expect("starts");
+    let codescan = Codescan::start(CodescanOptions::default()).await.expect("starts");
+    let ca_file = kept_file("ca.pem", bitbucket.ca_pem());
+    let mut stage = Stage::around(bitbucket, codescan, |settings| {
+        settings.text("bitbucket.ca_file", &ca_file);
+    })
+    .await;
+    let mut browser = signed_in_for(&stage, "jcitizen", super::SHORT).await;
+    stage
+        .proxy
+        .reload(|settings| {
+            settings.remove("bitbucket.ca_file");
+        })
+        .await;
+    until_expired().await;
+    assert_waits_for_bitbucket(&browser.get("/project").await, "bitbucket_unreachable");
+    stage.proxy.wait_for_log(&["WARN", "tokens could not be refreshed", "bitbucket.ca_file"]).await;
+    stage
+        .proxy
+        .reload(|settings| {
+            settings.text("bitbucket.ca_file", &ca_file);
+        })
+        .await;
+    until_served(&mut browser).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_is_corrected_helps_without_a_restart() {
+    let mut stage = Stage::set().await;
+    let mut browser = signed_in_for(&stage, "jcitizen", super::SHORT).await;
+    let right = stage.bitbucket.client_secret().to_owned();
+    stage
+        .proxy
+        .reload(|settings| {
+            settings.text("bitbucket.client_secret", &"0".repeat(64));
+        })
+        .await;
+    until_expired().await;
+    assert_waits_for_bitbucket(&browser.get("/project").await, "bitbucket_rejected_client");
+    stage
+        .proxy
+        .reload(|settings| {
+            settings.text("bitbucket.client_secret", &right);
+        })
+        .await;
+    until_served(&mut browser).await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_bitbucket_has_answered_is_never_sent_again() {
+    let stage = Stage::set().await;
+    stage.bitbucket.faults(|it| it.access_token_lifetime = Duration::from_secs(2));
+    let mut browser = stage.browser();
+    let way_back = browser.go_to_bitbucket_and_agree("/", "jcitizen").await;
+    assert_eq!(browser.get(&way_back).await.status, StatusCode::FOUND);
+    wait_until("it was refreshed four times", async || {
+        assert_eq!(browser.get("/project").await.status, StatusCode::OK);
+        stage.bitbucket.count(Call::Refresh) >= 4
+    })
+    .await;
+    let requests = stage.bitbucket.requests();
+    let texts = requests.iter().filter_map(|request| request.text());
+    let sent: Vec<_> = texts
+        .filter_map(|text| text.split('&').find(|pair| pair.starts_with("refresh_token=")))
+        .collect();
+    let different: std::collections::HashSet<_> = sent.iter().collect();
+    assert!(sent.len() >= 4, "{}", sent.len());
+    assert_eq!(different.len(), sent.len());
 }
