@@ -55,8 +55,9 @@ pub struct Session {
     in_use: AtomicBool,
     /// Requests that wait for a response head of `CodeScan`.
     in_flight: AtomicU32,
-    /// A refresh is to begin when there is none of these.
-    is_awaited: AtomicBool,
+    /// A refresh is to begin when there is none of these: one more than the generation of the
+    /// tokens that are then to be replaced, or 0.
+    awaited: AtomicU64,
     /// A token just refreshed was a 401 too: `codescan.retry_on_401` is off for this session.
     distrusts_401: AtomicBool,
 }
@@ -244,7 +245,7 @@ impl Sessions {
             renewal: Mutex::default(),
             in_use: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
-            is_awaited: AtomicBool::new(false),
+            awaited: AtomicU64::new(0),
             distrusts_401: AtomicBool::new(false),
         });
         session.open_until_expiry();

@@ -154,7 +154,7 @@ impl Refresher {
             return;
         }
         // Set before it is looked for a request, which looks for this when it is over.
-        session.is_awaited.store(true, Ordering::SeqCst);
+        session.awaited.store(due.generation + 1, Ordering::SeqCst);
         let is_at_rest = session.in_flight.load(Ordering::SeqCst) == 0;
         if is_at_rest || Instant::now() >= tokens.latest() {
             self.join(&session, tokens.generation, false);
@@ -188,7 +188,7 @@ impl Refresher {
         renewal.flight = Some(progress.clone());
         session.hold_requests();
         session.in_use.store(false, Ordering::SeqCst);
-        session.is_awaited.store(false, Ordering::SeqCst);
+        session.awaited.store(0, Ordering::SeqCst);
         // A runtime that is shutting down drops what it is given, which then lands and locks.
         drop(renewal);
         self.control.spawn(flight.fly());
@@ -242,9 +242,13 @@ pub struct Request<'a> {
 impl Drop for Request<'_> {
     fn drop(&mut self) {
         let is_last = self.session.in_flight.fetch_sub(1, Ordering::SeqCst) == 1;
-        if is_last && self.session.is_awaited.load(Ordering::SeqCst) {
-            let generation = self.session.tokens().generation;
-            self.refresher.join(self.session, generation, false);
+        if !is_last || self.session.awaited.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        // Of the generation that was due then: newer tokens may be there meanwhile.
+        let awaited = self.session.awaited.swap(0, Ordering::SeqCst);
+        if let Some(stale) = awaited.checked_sub(1) {
+            self.refresher.join(self.session, stale, false);
         }
     }
 }

@@ -156,3 +156,21 @@ async fn those_who_come_late_with_an_old_token_get_the_new_one() {
     assert!(refresher.renew(&session, 1).await);
     assert_eq!(refresh_tokens(&server), ["r0", "r1"]);
 }
+
+#[tokio::test]
+async fn a_request_that_outlasts_the_refresh_it_held_back_begins_no_other() {
+    let (sessions, session, _) = session(Some("r0"));
+    let server = bitbucket(2).await;
+    let refresher = refresher(&server, sessions);
+    session.age(Duration::from_mins(56));
+    let request = refresher.request(&session);
+    assert!(refresher.renew(&session, 0).await);
+    session.settled().await;
+    // As if the queue had come to it while the refresh was under way.
+    refresher.used(&session);
+    session.awaited.store(1, Ordering::SeqCst);
+    drop(request);
+    session.settled().await;
+    assert_eq!(refresh_tokens(&server), ["r0"]);
+    assert_eq!(session.awaited.load(Ordering::SeqCst), 0);
+}

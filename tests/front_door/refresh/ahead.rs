@@ -78,6 +78,15 @@ async fn while_the_old_token_lives_requests_wait_two_seconds_at_most() {
     stage.bitbucket.faults(|it| it.refresh = TokenFault::None);
     assert_eq!(session.get("/after").await.status, StatusCode::OK);
     assert_ne!(token("/before"), token("/after"));
+    wait_until("it is over", async || {
+        stage.metric("token_refreshes_total{result=\"success\"}").await == 1.0
+    })
+    .await;
+    // What had begun while it was under way must not make the next ones begin another.
+    for _ in 0..3 {
+        assert_eq!(session.get("/later").await.status, StatusCode::OK);
+    }
+    assert_eq!(token("/later"), token("/after"));
     assert_eq!(stage.bitbucket.count(Call::Refresh), 1);
 }
 
