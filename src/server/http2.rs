@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Request;
@@ -16,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::connection::{Activity, Watched, Wish};
 use super::flood::FloodGate;
+use super::gathered::gathered;
 use super::peer::Peer;
 use super::stream::Rewound;
 use super::worker::{Application, Registered};
@@ -48,13 +50,24 @@ pub(super) async fn serve<A: Application>(place: &Registered<A>, stream: Rewound
         async move { Ok::<_, Infallible>(worker.application.answer(request, peer).await) }
     });
     let stream = FloodGate::new(Watched::new(stream, Arc::clone(activity)));
+    let (stream, sender) = gathered(stream);
     let connection = builder(Streams::new(activity), this.application.head_buffer())
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     loop {
+        let turn = poll_fn(|cx| {
+            let served = connection.as_mut().poll(cx);
+            // With an error the connection has ended.
+            let sent = sender.poll_send(cx);
+            if served.is_ready() || matches!(sent, Poll::Ready(Err(_))) {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        });
         tokio::select! {
+            biased;
             // What a client did wrong on the wire is no news.
-            _ = connection.as_mut() => return,
+            () = turn => return,
             wish = activity.wished() => {
                 let leaves = activity.takes_leave();
                 if wish == Wish::Close && !leaves {
