@@ -13,10 +13,7 @@ use crate::forward::connect::Stream;
 
 /// Bytes that may wait before the client's body is read on. Backpressure: what `CodeScan` does
 /// not take, the client cannot send.
-const FULL: usize = 192 * 1024;
-
-/// A piece of so many bytes is one of many that a fast client sends, and the next is there already.
-const LARGE: usize = 64 * 1024;
+const FULL: usize = 128 * 1024;
 
 /// Pieces that go out with one system call.
 const PIECES_AT_ONCE: usize = 16;
@@ -34,8 +31,6 @@ pub struct Outbox {
     /// Small pieces in a row, after all of `pieces`.
     tail: BytesMut,
     waiting: usize,
-    /// Bytes that waited when the next piece was last waited for.
-    held_back: usize,
 }
 
 impl Outbox {
@@ -45,7 +40,7 @@ impl Outbox {
         self.head_sent = 0;
         self.pieces.clear();
         self.tail.clear();
-        (self.waiting, self.held_back) = (0, 0);
+        self.waiting = 0;
         &mut self.head
     }
 
@@ -89,14 +84,6 @@ impl Outbox {
         self.waiting >= FULL
     }
 
-    /// Whether the next piece should be taken in first, as it is likely there: a call that writes
-    /// both costs hardly more than one that writes one. False if none has come since the last time.
-    pub fn hold_back(&mut self) -> bool {
-        let has_grown = self.waiting > std::mem::replace(&mut self.held_back, self.waiting);
-        let is_large = |piece: &Bytes| piece.len() >= LARGE;
-        has_grown && !self.is_full() && self.pieces.back().is_some_and(is_large)
-    }
-
     /// Bytes that wait to be written.
     pub fn left(&self) -> usize {
         self.head.len() - self.head_sent + self.waiting
@@ -135,7 +122,6 @@ impl Outbox {
         self.head_sent += of_head;
         sent -= of_head;
         self.waiting -= sent;
-        self.held_back = self.waiting;
         while let Some(piece) = self.pieces.front_mut().filter(|_| sent > 0) {
             let of_piece = sent.min(piece.len());
             piece.advance(of_piece);
@@ -156,23 +142,6 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
-
-    #[test]
-    fn a_large_piece_waits_once_for_the_next_and_a_small_one_for_none() {
-        let piece = |length| Bytes::from(vec![b'x'; length]);
-        let mut outbox = Outbox::default();
-        outbox.begin().extend_from_slice(b"head;");
-        assert!(!outbox.hold_back(), "no body yet");
-        outbox.push(piece(LARGE - 1));
-        assert!(!outbox.hold_back(), "small");
-        outbox.push(piece(LARGE));
-        assert!(outbox.hold_back());
-        assert!(!outbox.hold_back(), "no other came");
-        outbox.advance(LARGE);
-        assert!(!outbox.hold_back(), "no other came, and some was sent");
-        outbox.push(piece(FULL));
-        assert!(!outbox.hold_back(), "enough");
-    }
 
     #[test]
     fn tiny_chunks_take_no_more_memory_than_their_bytes() {

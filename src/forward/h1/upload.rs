@@ -85,10 +85,6 @@ impl Sending {
                     return Poll::Ready(Err(error));
                 }
             };
-            if taken == Taken::Waiting && outbox.hold_back() {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             let left = outbox.left();
             let sent = outbox.poll_send(stream, cx);
             self.note_stuck(sent.is_pending(), outbox.left() < left);
