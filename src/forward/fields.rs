@@ -229,17 +229,21 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-/// What `Connection` names, but for `keep-alive`: that field goes no further in any case, and the
-/// option is too frequent to make a name of it each time.
+/// The fields that `Connection` names. `close` names none, and `Keep-Alive` goes no further in any
+/// case; both are too frequent to make a name of them each time.
 pub(super) fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
-        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter(|name| !is_frequent_option(name))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect()
+}
+
+fn is_frequent_option(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 
 /// Whether the request asks to go on as WebSocket (RFC 6455 §4.1); no other protocol is let on.
@@ -262,7 +266,10 @@ pub fn asks_to_continue(head: &Parts) -> bool {
 /// How many may still pass the request on, if it says so: of OPTIONS alone, as TRACE is none of
 /// ours (RFC 9110 §7.6.2).
 pub fn hops(head: &Parts) -> Option<u64> {
-    let hops = head.headers.get(MAX_FORWARDS).filter(|_| head.method == Method::OPTIONS)?;
+    if head.method != Method::OPTIONS {
+        return None;
+    }
+    let hops = head.headers.get(MAX_FORWARDS)?;
     let digits = hops.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits?.parse().ok()
 }
@@ -274,14 +281,12 @@ pub fn clean_response(
     keep_upgrade: bool,
 ) {
     let upgrade = keep_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
-    let (mut has_hop_by_hop, mut sets_one_of_ours) = (false, false);
+    let (mut has_others, mut sets_one_of_ours) = (false, false);
     for (name, value) in &*headers {
-        has_hop_by_hop |= is_hop_by_hop(name);
+        has_others |= *name != CONNECTION && is_hop_by_hop(name);
         sets_one_of_ours |= *name == SET_COOKIE && sets_ours(value);
     }
-    if has_hop_by_hop {
-        drop_hop_by_hop(headers);
-    }
+    drop_hop_by_hop(headers, has_others);
     if sets_one_of_ours {
         drop_set_cookies(headers, sets_ours);
     }
@@ -291,10 +296,15 @@ pub fn clean_response(
     }
 }
 
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
+/// `has_others`: whether there are some besides `Connection`.
+fn drop_hop_by_hop(headers: &mut HeaderMap, has_others: bool) {
     let named = named_in_connection(headers);
     for name in &named {
         headers.remove(name);
+    }
+    if !has_others {
+        headers.remove(CONNECTION);
+        return;
     }
     let hop_by_hop: Vec<HeaderName> =
         headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use fastrand::Rng;
 use http::{HeaderMap, HeaderValue};
 
 use crate::digits::write_hex;
@@ -25,15 +26,17 @@ pub enum RequestId {
 impl Identity {
     /// `now` becomes part of an id that is made.
     pub fn of(headers: &HeaderMap, is_trusted: bool, now: SystemTime) -> Self {
-        let given = |name| headers.get(name).filter(|_| is_trusted);
+        let given = |name| if is_trusted { headers.get(name) } else { None };
         let request_id = given(REQUEST_ID).filter(|id| is_plain(id)).cloned();
         let traceparent = given(TRACEPARENT).filter(|value| is_traceparent(value));
         let traceparent = traceparent.and_then(|value| value.as_bytes().try_into().ok());
+        let mut random = Rng::new();
         Self {
-            request_id: request_id.map_or_else(|| RequestId::make(now), RequestId::Given),
+            request_id: request_id
+                .map_or_else(|| RequestId::make(now, &mut random), RequestId::Given),
             trace: Trace {
                 keep_tracestate: traceparent.is_some(),
-                traceparent: traceparent.unwrap_or_else(new_traceparent),
+                traceparent: traceparent.unwrap_or_else(|| new_traceparent(&mut random)),
             },
         }
     }
@@ -41,10 +44,10 @@ impl Identity {
 
 impl RequestId {
     /// `UUIDv7` (RFC 9562 §5.7). Not a secret, so the generator need not be a slow one.
-    fn make(now: SystemTime) -> Self {
+    fn make(now: SystemTime, random: &mut Rng) -> Self {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        let random = fastrand::u128(..).to_be_bytes();
+        let random = random.u128(..).to_be_bytes();
         let mut ten = [0; 10];
         ten.copy_from_slice(&random[..10]);
         let id = uuid::Builder::from_unix_timestamp_millis(millis, &ten).into_uuid();
@@ -73,9 +76,9 @@ impl RequestId {
 }
 
 /// W3C Trace Context §3.2: version 00, not sampled.
-fn new_traceparent() -> [u8; 55] {
+fn new_traceparent(random: &mut Rng) -> [u8; 55] {
     // Ids of zeros only are invalid.
-    let (trace, parent) = (fastrand::u128(1..), fastrand::u64(1..));
+    let (trace, parent) = (random.u128(..).max(1), random.u64(..).max(1));
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
     write_hex(&mut text[3..35], &trace.to_be_bytes());
     write_hex(&mut text[36..52], &parent.to_be_bytes());

@@ -48,7 +48,7 @@ impl Exchange<'_> {
         let may_trail = !body.is_end_stream() && body.size_hint().exact().is_none();
         let trailers =
             may_trail.then(|| Upwards::new(&self.head().headers, &self.snapshot.reserved));
-        let upload = Upload::new(settings.server.max_body_size, trailers);
+        let upload = Upload::new(settings.server.max_body_size, trailers, self.head().version);
         // Only a session's request may become a tunnel: nobody would end another's.
         let upgrades = self.record.arrival.is_upgrade && decision == Decision::AsSession;
         let expects = !body.is_end_stream() && fields::asks_to_continue(self.head());

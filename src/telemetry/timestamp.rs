@@ -6,7 +6,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
 /// `2026-01-31T23:59:59.999Z`.
-const LENGTH: usize = 24;
+pub(super) const LENGTH: usize = 24;
 
 /// The last second of the year 9999; later years would not fit.
 const LAST_SECOND: u64 = 253_402_300_799;

@@ -3,16 +3,12 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
-use smallvec::SmallVec;
 
 /// Bytes and fields of a head.
 const LONGEST_HEAD: usize = 64 * 1024;
 const MOST_FIELDS: usize = 128;
-
-/// Fields that a head has as a rule: more cost an allocation.
-const USUAL_FIELDS: usize = 24;
 
 /// A head that is none, or too much of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,67 +26,58 @@ pub fn take(buffer: &mut BytesMut) -> Result<Option<Response<()>>, HeadError> {
     if buffer.is_empty() {
         return Ok(None);
     }
-    let Some(line) = parse(buffer)? else {
+    let Some((length, response)) = parse(buffer)? else {
         return if buffer.len() > LONGEST_HEAD { Err(HeadError::TooLarge) } else { Ok(None) };
     };
-    let head = buffer.split_to(line.length).freeze();
+    buffer.advance(length);
+    Ok(Some(response))
+}
+
+/// The head that `buffer` begins with, and its length.
+fn parse(buffer: &[u8]) -> Result<Option<(usize, Response<()>)>, HeadError> {
+    // Left as they are, for nearly all of them stay unused.
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let length =
+        match parser.parse_response_with_uninit_headers(&mut parsed, buffer, &mut fields)? {
+            httparse::Status::Complete(length) if length <= LONGEST_HEAD => length,
+            httparse::Status::Complete(_) => return Err(HeadError::TooLarge),
+            httparse::Status::Partial => return Ok(None),
+        };
     let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(line.code).map_err(|_| HeadError::Invalid)?;
-    *response.version_mut() = line.version;
-    let fields = response.headers_mut();
-    *fields = HeaderMap::with_capacity(line.places.len());
-    for place in &line.places {
-        let name = HeaderName::from_bytes(&head[place.name.clone()]);
-        // Shares the head's memory, so that no value is copied.
-        let value = HeaderValue::from_maybe_shared(head.slice(place.value.clone()));
+    let code = parsed.code.unwrap_or_default();
+    *response.status_mut() = StatusCode::from_u16(code).map_err(|_| HeadError::Invalid)?;
+    if parsed.version != Some(1) {
+        *response.version_mut() = Version::HTTP_10;
+    }
+    *response.headers_mut() = fields_of(parsed.headers, &buffer[..length])?;
+    Ok(Some((length, response)))
+}
+
+/// The values share one copy of the head.
+fn fields_of(parsed: &[httparse::Header<'_>], head: &[u8]) -> Result<HeaderMap, HeadError> {
+    let copy = Bytes::copy_from_slice(head);
+    let mut fields = HeaderMap::with_capacity(parsed.len());
+    for field in parsed {
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        let value = HeaderValue::from_maybe_shared(copy.slice(place(field.value, head)));
         match (name, value) {
             (Ok(name), Ok(value)) => fields.append(name, value),
             _ => return Err(HeadError::Invalid),
         };
     }
-    Ok(Some(response))
+    Ok(fields)
 }
 
-/// Where a field's name and value stand in the buffer.
-struct Place {
-    name: Range<usize>,
-    value: Range<usize>,
-}
-
-struct Line {
-    length: usize,
-    code: u16,
-    version: Version,
-    places: SmallVec<[Place; USUAL_FIELDS]>,
-}
-
-fn parse(buffer: &[u8]) -> Result<Option<Line>, HeadError> {
-    // Left as they are, for nearly all of them stay unused.
-    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
-    let mut response = httparse::Response::new(&mut []);
-    let parser = httparse::ParserConfig::default();
-    let parsed = parser.parse_response_with_uninit_headers(&mut response, buffer, &mut fields)?;
-    let length = match parsed {
-        httparse::Status::Complete(length) if length <= LONGEST_HEAD => length,
-        httparse::Status::Complete(_) => return Err(HeadError::TooLarge),
-        httparse::Status::Partial => return Ok(None),
-    };
-    let base = buffer.as_ptr() as usize;
-    let place = |part: &[u8]| {
-        let start = (part.as_ptr() as usize).saturating_sub(base);
-        // An empty part may point anywhere.
-        if part.is_empty() { 0..0 } else { start..start + part.len() }
-    };
-    let places = response
-        .headers
-        .iter()
-        .map(|field| Place { name: place(field.name.as_bytes()), value: place(field.value) });
-    Ok(Some(Line {
-        length,
-        code: response.code.unwrap_or_default(),
-        version: if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 },
-        places: places.collect(),
-    }))
+/// Where in `whole` its part is.
+fn place(part: &[u8], whole: &[u8]) -> Range<usize> {
+    if part.is_empty() {
+        // It may point anywhere.
+        return 0..0;
+    }
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+    start..start + part.len()
 }
 
 #[cfg(test)]
