@@ -186,8 +186,8 @@ async fn a_reset_cancels_what_was_asked_of_codescan() {
     assert_eq!(client.get("/api/x").await.status(), StatusCode::OK);
 }
 
-/// RFC 9113 §8.1: only a server may leave the rest of a body with NO_ERROR, and Envoy says that
-/// for every client that hung up on it; browsers say CANCEL.
+/// RFC 9113 §8.1: only a server may leave the rest of a body with `NO_ERROR`, and Envoy says that
+/// for every client that hung up on it; browsers say `CANCEL`.
 #[tokio::test]
 async fn an_upload_that_is_reset_is_never_whole() {
     let upstream = Upstream::start().await;
