@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::login_watch;
-use crate::telemetry::metrics::{Format, Metrics};
+use crate::telemetry::metrics::{self, Format, Metrics};
 use readiness::Readiness;
 
 /// Connections served at a time; more wait.
@@ -124,6 +124,9 @@ fn ready(shown: &Shown, verbose: bool) -> Answer {
         text.push_str(&report.to_string());
         if shown.metrics.no_login_comes_back() {
             let _ = writeln!(text, "warning: {}", login_watch::WARNING);
+        }
+        if shown.metrics.is_client_rejected() {
+            let _ = writeln!(text, "warning: {}", metrics::CLIENT_REJECTED);
         }
     }
     let _ = match unready {

@@ -1,5 +1,6 @@
 """Figures to text, Markdown and JSON."""
 
+import re
 import json
 import statistics
 
@@ -103,7 +104,7 @@ def markdown(results):
 
 def reason(why):
     """What a tool said belongs to one machine."""
-    return "could not be had" if "/" in why else why
+    return "could not be had" if re.search(r"(^|\s)/|://", why) else why
 
 
 def table_line(cells):

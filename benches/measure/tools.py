@@ -67,6 +67,8 @@ class Tools:
         for name, flag in asked.items():
             if self.path(name):
                 said = first_line(self.path(name), flag)
+                # HAProxy adds where it lives.
+                said = said.partition(" - http")[0]
                 yield name, said.replace(str(self.path(name)), "").strip()
         if self.path("oauth2-proxy"):
             yield "oauth2-proxy", OAUTH2_PROXY[1]

@@ -10,7 +10,7 @@ mod connect;
 mod over_the_wire;
 mod people;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod token;
 mod transport;
 mod unreachable;

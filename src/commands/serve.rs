@@ -3,7 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,7 @@ use crate::server::open_files;
 use crate::server::peer::Peer;
 use crate::server::worker::{Application, Worker};
 use crate::session::Sessions;
+use crate::session::refresh::{CurrentTerms, Refresher, Terms};
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::logs::{self, Logs, Output};
 use crate::telemetry::metrics::Metrics;
@@ -55,7 +56,7 @@ const CONTROL_THREADS: usize = 2;
 const CUT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Files open besides connections: listeners, logs, runtimes, calls to Bitbucket, the admin's.
-const OTHER_FILES: usize = 256;
+const OTHER_FILES: usize = 512;
 
 /// Why the program could not begin: what to say, and the exit code.
 struct Failure(String, u8);
@@ -108,7 +109,7 @@ fn start(sources: &Sources) -> Result<Program, Failure> {
         .enable_all()
         .build()
         .map_err(broken)?;
-    let app = Arc::new(app(snapshot, &settings, metrics, &control));
+    let app = Arc::new_cyclic(|app| self::app(app, snapshot, &settings, metrics, &control));
     Ok(Program {
         readiness: Arc::new(Readiness::new(&settings.admin.ready_needs)),
         liveness: Arc::new(Liveness::new(workers, Instant::now())),
@@ -144,7 +145,14 @@ fn cannot_bind(setting: &str, address: &str, error: &io::Error) -> Failure {
     Failure(format!("{setting}: cannot listen on {address}: {error} ({hint})\n"), CANNOT_BIND)
 }
 
-fn app(snapshot: Snapshot, settings: &Settings, metrics: Arc<Metrics>, control: &Runtime) -> App {
+/// `app` is what comes of it.
+fn app(
+    app: &Weak<App>,
+    snapshot: Snapshot,
+    settings: &Settings,
+    metrics: Arc<Metrics>,
+    control: &Runtime,
+) -> App {
     let evicted = Arc::clone(&metrics);
     let on_eviction = move |reason| {
         tracing::warn!(reason, "a session ended because of a limit");
@@ -153,13 +161,29 @@ fn app(snapshot: Snapshot, settings: &Settings, metrics: Arc<Metrics>, control: 
     let sessions = Arc::new(Sessions::new(&settings.session, Box::new(on_eviction)));
     let counted = Arc::clone(&sessions);
     metrics.count_sessions_by(move || counted.count());
+    let (terms, refreshed) = (refresh_terms(app.clone()), Arc::clone(&sessions));
+    let handle = control.handle().clone();
     App {
+        refresher: Arc::new(Refresher::new(refreshed, Arc::clone(&metrics), terms, handle)),
         snapshot: ArcSwap::from_pointee(snapshot),
         exchanges: Exchanges::new(Arc::clone(&sessions), Arc::clone(&metrics)),
         sessions,
         metrics,
         control: control.handle().clone(),
     }
+}
+
+/// A refresh goes by the settings in force, however long it has been tried.
+fn refresh_terms(app: Weak<App>) -> CurrentTerms {
+    Box::new(move || {
+        let app = app.upgrade()?;
+        let snapshot = app.snapshot.load();
+        Some(Terms {
+            bitbucket: snapshot.site.bitbucket.clone(),
+            timeout: snapshot.settings().bitbucket.timeout,
+            refresh_before: snapshot.settings().session.refresh_before,
+        })
+    })
 }
 
 impl Program {

@@ -8,6 +8,7 @@ use crate::admin::readiness::{Check, CheckResult, Readiness, Schedule};
 use crate::forward::probe;
 use crate::gateway::app::{App, Snapshot};
 use crate::session::Lifetimes;
+use crate::session::slept::Sleeps;
 
 /// Bitbucket's state only informs, so it is asked seldom.
 const BITBUCKET: Schedule = Schedule {
@@ -18,12 +19,17 @@ const BITBUCKET: Schedule = Schedule {
 
 const TIDY_EVERY: Duration = Duration::from_secs(15);
 
+/// A request that comes within this time of waking up may find a token alive that is not.
+const SLEEP_NOTICED_EVERY: Duration = Duration::from_secs(1);
+
 /// Starts them on the control runtime, for as long as it lives.
 pub fn start(app: &Arc<App>, readiness: &Arc<Readiness>) {
     tokio::spawn(check_store(Arc::clone(readiness)));
     tokio::spawn(check_codescan(Arc::clone(app), Arc::clone(readiness)));
     tokio::spawn(check_bitbucket(Arc::clone(app), Arc::clone(readiness)));
     tokio::spawn(tidy(Arc::clone(app)));
+    tokio::spawn(Arc::clone(&app.refresher).keep_refreshing());
+    tokio::spawn(notice_sleep(Arc::clone(app)));
     tokio::spawn(trim::keep_trimming(Arc::clone(&app.metrics)));
 }
 
@@ -58,5 +64,17 @@ async fn tidy(app: Arc<App>) {
         ticks.tick().await;
         let lifetimes = Lifetimes::new(&app.snapshot.load().settings().session);
         app.sessions.tidy(lifetimes, Instant::now());
+    }
+}
+
+async fn notice_sleep(app: Arc<App>) {
+    let mut sleeps = Sleeps::from_now_on();
+    let mut ticks = tokio::time::interval(SLEEP_NOTICED_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Some(by) = sleeps.noticed() {
+            tracing::info!(seconds = by.as_secs(), "the machine has slept");
+            app.refresher.slept(by);
+        }
     }
 }

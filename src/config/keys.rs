@@ -90,6 +90,8 @@ pub static KEYS: &[Key] = &[
         "Send the client's `Host` to CodeScan."),
     key("codescan.http2", Kind::Switch, Text("false"),
         "HTTP/2 to CodeScan: by ALPN over TLS, by prior knowledge (h2c) without. WebSockets stay with HTTP/1.1 at the same address."),
+    key("codescan.retry_on_401", Kind::Switch, Text("false"),
+        "For a CodeScan that checks the token with Bitbucket: send a GET or HEAD without a body that got 401 once more, with a new token."),
     key("codescan.headers", Kind::Map, Map(&[("Authorization", "Bearer {access_token}")]),
         "Headers sent with every authenticated request, and removed from what clients send; in the settings file only, as `[codescan.headers]`."),
 
@@ -109,6 +111,8 @@ pub static KEYS: &[Key] = &[
         "Name of the session cookie; two installations on one host need two names."),
     key("session.cookie_secret", Kind::TextOrList, Words("random at start"),
         "32 bytes in base64 (`openssl rand -base64 32`), or a list of them: the first seals, all open; replicas share it.").secret(),
+    key("session.refresh_before", Kind::Duration, Text("5m"),
+        "From then on before its access token expires, at most a quarter of the token's life, a session in use is refreshed in the background."),
     key("session.logout_routes", Kind::List("rules"), List(&["POST /api/authentication/logout"]),
         "CodeScan's own logout: a 2xx answer to it ends the proxy's session too."),
 

@@ -147,6 +147,8 @@ pub struct Codescan {
     pub preserve_host: bool,
     /// Where `CodeScan` offers it; over `http` and a socket it must.
     pub http2: bool,
+    /// A 401 to a request that is safe to repeat may mean that its token has died.
+    pub retry_on_401: bool,
     /// `[codescan.headers]`, in the order of the file.
     pub headers: Vec<HeaderTemplate>,
 }
@@ -193,6 +195,8 @@ pub struct Session {
     pub cookie_name_is_set: bool,
     /// The first seals, all open. Empty: made at random at start.
     pub cookie_secrets: Vec<CookieSecret>,
+    /// How long before they expire tokens are refreshed, at most a quarter of their life.
+    pub refresh_before: Duration,
     pub logout_routes: Vec<RouteRule>,
 }
 

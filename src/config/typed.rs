@@ -124,6 +124,7 @@ fn codescan(read: &mut Reader) -> Option<Codescan> {
         session_cookies: read.many("codescan.session_cookies", foreign_cookie_name),
         preserve_host: read.one("codescan.preserve_host", switch),
         http2: read.one("codescan.http2", switch),
+        retry_on_401: read.one("codescan.retry_on_401", switch),
         headers: headers::read(read),
     })
 }
@@ -139,6 +140,7 @@ fn session(read: &mut Reader) -> Option<Session> {
         cookie_name: read.one("session.cookie_name", cookie_name),
         cookie_name_is_set: Some(read.is_set("session.cookie_name")),
         cookie_secrets: read.many("session.cookie_secret", cookie_secret),
+        refresh_before: read.one("session.refresh_before", lifetime),
         logout_routes: read.many("session.logout_routes", RouteRule::parse),
     })
 }

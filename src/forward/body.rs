@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
@@ -30,6 +30,7 @@ pub struct Upload(Rc<Progress>);
 struct Progress {
     limit: Option<u64>,
     trailers: Option<Upwards>,
+    marks_end: bool,
     seen: Cell<u64>,
     has_ended: Cell<bool>,
     stuck_since: Cell<Option<Instant>>,
@@ -45,11 +46,12 @@ enum Fault {
 
 impl Upload {
     /// For a body of at most `limit` bytes. What follows it is dropped but for what `trailers`
-    /// lets pass.
-    pub fn new(limit: Option<u64>, trailers: Option<Upwards>) -> Self {
+    /// lets pass. `version` is that of the client's request.
+    pub fn new(limit: Option<u64>, trailers: Option<Upwards>, version: Version) -> Self {
         Self(Rc::new(Progress {
             limit,
             trailers,
+            marks_end: version == Version::HTTP_2,
             seen: Cell::new(0),
             has_ended: Cell::new(false),
             stuck_since: Cell::new(None),
@@ -160,6 +162,8 @@ impl Body for RequestBody {
                 Poll::Ready(Some(counted.map(|()| self.upload.filter(frame))))
             }
             Some(Err(_)) => self.broken(Fault::Broken),
+            // hyper takes a stream that was reset with NO_ERROR or CANCEL for one that has ended.
+            None if self.upload.0.marks_end && !self.is_end_stream() => self.broken(Fault::Broken),
             None => {
                 self.upload.end();
                 Poll::Ready(None)
@@ -454,7 +458,7 @@ mod tests {
         let service = service_fn(move |request: Request<Incoming>| {
             let noted = Rc::clone(&noted);
             async move {
-                let upload = Upload::new(None, None);
+                let upload = Upload::new(None, None, Version::HTTP_11);
                 let body = RequestBody::new(Some(request.into_body()), upload.clone());
                 let read = body.collect().await.map(|body| body.to_bytes().len());
                 let said = |_| match upload.fault(&ExchangeError::Upload) {

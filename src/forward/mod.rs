@@ -221,7 +221,7 @@ mod tests {
                 };
                 let second = Duration::from_secs(1);
                 let timeouts = Timeouts { connect: second, response: second };
-                let upload = Upload::new(None, None);
+                let upload = Upload::new(None, None, http::Version::HTTP_11);
                 let sending = upstream.send(&target, &head, None, &upload, timeouts);
                 let size = size_of_val(&sending);
                 assert!(size <= 600, "{size} bytes");

@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_wait_begins_with_the_end_of_the_request_and_is_forgotten_with_it() {
-        let (silences, upload) = (Silences::default(), Upload::new(None, None));
+        let (silences, upload) =
+            (Silences::default(), Upload::new(None, None, http::Version::HTTP_11));
         let limit = Duration::from_secs(5);
         let cx = Context::from_waker(Waker::noop());
         let later = |seconds| Instant::now() + Duration::from_secs(seconds);

@@ -17,6 +17,7 @@ use crate::forward::forwarded::PublicFields;
 use crate::login::exchange::Exchanges;
 use crate::login::{SharedSite, Site};
 use crate::session::Sessions;
+use crate::session::refresh::Refresher;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{self, TlsError};
 
@@ -24,6 +25,7 @@ use crate::tls::{self, TlsError};
 pub struct App {
     pub snapshot: ArcSwap<Snapshot>,
     pub sessions: Arc<Sessions>,
+    pub refresher: Arc<Refresher>,
     pub exchanges: Exchanges,
     pub metrics: Arc<Metrics>,
     /// Where everything slow runs.

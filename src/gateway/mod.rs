@@ -2,7 +2,8 @@
 //!
 //! 1. [`Gateway::handle`] takes one snapshot of the settings and gives the request its id.
 //! 2. What cannot be served is refused ([`admission`]), and [`route`] names the rest.
-//! 3. The session of its cookie is looked up.
+//! 3. The session of its cookie is looked up; if its access token has expired the request waits
+//!    for another ([`renewal`]).
 //! 4. Our own addresses are the login's; for everything else [`access::decide`] says whether and
 //!    as whom it passes.
 //! 5. What passes is forwarded ([`Exchange::forward`]); what does not gets a redirect, a page or
@@ -16,6 +17,8 @@ pub mod negotiate;
 mod outlived;
 mod passing;
 pub mod record;
+mod renewal;
+mod replay;
 mod reply;
 pub mod route;
 mod websocket;
@@ -131,7 +134,7 @@ impl Exchange<'_> {
             // Boxed, so that the ordinary request above does not carry its size about.
             Route::Authorize => Box::pin(self.authorize(body)).await,
             Route::Logout => self.logout(),
-            Route::Userinfo => self.userinfo(),
+            Route::Userinfo => Box::pin(self.userinfo()).await,
             Route::Auth => self.refuse(&Problem::not_found()),
         }
     }
@@ -151,18 +154,31 @@ impl Exchange<'_> {
     }
 
     /// Everything that is `CodeScan`'s.
-    async fn application(self, body: Incoming) -> Response<Answer> {
+    async fn application(mut self, body: Incoming) -> Response<Answer> {
+        if self.lacks_token() {
+            // Boxed, as it is rare and would make every request larger.
+            if let Err(problem) = Box::pin(self.renew()).await {
+                return self.refuse(&problem);
+            }
+        }
+        if let Some(session) = &self.record.session {
+            self.gateway.app.refresher.used(session);
+        }
         let settings = self.snapshot.settings();
-        let asked = Asked {
-            method: &self.head().method,
-            path: self.head().uri.path(),
-            headers: &self.head().headers,
-            has_session: self.record.session.is_some(),
-            is_upgrade: self.record.arrival.is_upgrade,
-        };
+        let asked = self.asked(self.record.session.is_some());
         match access::decide(&asked, &settings.access, &settings.server.public_url) {
             Decision::Refused(refusal) => self.refused(refusal),
             decision => self.forward(decision, body).await,
+        }
+    }
+
+    fn asked(&self, has_session: bool) -> Asked<'_> {
+        Asked {
+            method: &self.head().method,
+            path: self.head().uri.path(),
+            headers: &self.head().headers,
+            has_session,
+            is_upgrade: self.record.arrival.is_upgrade,
         }
     }
 
@@ -291,13 +307,14 @@ impl Exchange<'_> {
         response
     }
 
-    fn userinfo(self) -> Response<Answer> {
+    async fn userinfo(mut self) -> Response<Answer> {
+        if self.lacks_token() {
+            // Without a live token there is still a session to tell of.
+            let _ = self.wait_for_token().await;
+        }
         let site = Arc::clone(&self.snapshot.site);
-        let reply: Reply = site.userinfo(
-            &self.head().method,
-            self.record.session.as_deref(),
-            self.record.arrival.began,
-        );
+        let reply: Reply =
+            site.userinfo(&self.head().method, self.record.session.as_deref(), Instant::now());
         self.reply(reply)
     }
 

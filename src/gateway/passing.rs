@@ -48,7 +48,7 @@ impl Exchange<'_> {
         let may_trail = !body.is_end_stream() && body.size_hint().exact().is_none();
         let trailers =
             may_trail.then(|| Upwards::new(&self.head().headers, &self.snapshot.reserved));
-        let upload = Upload::new(settings.server.max_body_size, trailers);
+        let upload = Upload::new(settings.server.max_body_size, trailers, self.head().version);
         // Only a session's request may become a tunnel: nobody would end another's.
         let upgrades = self.record.arrival.is_upgrade && decision == Decision::AsSession;
         let expects = !body.is_end_stream() && fields::asks_to_continue(self.head());
@@ -72,14 +72,28 @@ impl Exchange<'_> {
                 asks: Asks { upgrades, expects },
             };
             let body = (!body.is_end_stream()).then_some(body);
-            let upstream = &self.gateway.upstream;
-            upstream.send(&self.snapshot.target, &head, body, &upload, timeouts).await
+            let session = self.record.session.as_ref().filter(|_| decision == Decision::AsSession);
+            // A refresh, which kills the token, waits until the answer begins.
+            let waiting = session.map(|session| self.gateway.app.refresher.request(session));
+            let replayable = self.replayable(decision, body.is_some());
+            let (upstream, codescan) = (&self.gateway.upstream, &self.snapshot.target);
+            let answer = upstream.send(codescan, &head, body, &upload, timeouts).await;
+            drop(waiting);
+            match (replayable, answer) {
+                (Some(sent), Ok(first)) => {
+                    let again =
+                        async || upstream.send(codescan, &head, None, &upload, timeouts).await;
+                    Box::pin(self.replay(first, sent, again)).await
+                }
+                (_, answer) => answer,
+            }
         };
         let answered = Instant::now();
-        self.record.waited = answered.duration_since(asked);
+        let waited = answered.duration_since(asked);
+        self.record.waited += waited;
         match answer {
             Ok(response) => {
-                self.record.upstream = Some(self.record.waited);
+                self.record.upstream = Some(waited);
                 self.pass_back(decision, response, answered)
             }
             Err(error) => self.explain(&error),

@@ -114,6 +114,7 @@ impl Drop for Record {
         if !self.logged {
             return;
         }
+        let person = self.session.as_deref().map(Session::person);
         self.journal.access_log.borrow_mut().write(&AccessLine {
             time: self.arrival.time,
             request_id: self.request_id(),
@@ -123,7 +124,7 @@ impl Drop for Record {
             protocol: protocol(self.head.version),
             status: self.status.as_u16(),
             route: self.route.as_str(),
-            user: self.session.as_deref().and_then(Session::user),
+            user: person.as_ref().and_then(|it| it.as_deref()).map(|person| person.name.as_str()),
             error: self.error.map(Code::as_str),
             total,
             upstream: self.upstream,

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use url::form_urlencoded;
 
 use super::attempt::{AttemptId, Returned, STATE_PREFIX, unix_seconds};
 use super::exchange::{Failure, Order, Outcome};
 use super::return_to::ReturnTo;
 use super::{Reply, SharedSite, Site};
-use crate::bitbucket::{Cause, PeopleError, TokenError};
+use crate::bitbucket::{PeopleError, TokenError};
 use crate::error::{BitbucketFault, Problem};
 use crate::secret::Secret;
 use crate::session::Session;
@@ -257,7 +257,7 @@ impl Site {
             }
             Failure::Tokens(TokenError::Unreachable { cause, retry_after })
             | Failure::Person(PeopleError::Unreachable { cause, retry_after }) => {
-                Problem::bitbucket_unreachable(fault(cause), *retry_after, Some(sign_in))
+                Problem::bitbucket_unreachable(super::fault(cause), *retry_after, Some(sign_in))
             }
             Failure::Tokens(TokenError::Refused { .. } | TokenError::Nonsense(_))
             | Failure::Person(PeopleError::DeadToken | PeopleError::Nonsense(_)) => {
@@ -275,25 +275,5 @@ fn report(error: &str, request_id: &str) {
     } else {
         let error = error.escape_debug();
         tracing::warn!(request_id, %error, "Bitbucket refused a login: see its application link");
-    }
-}
-
-/// What a page may say of the cause; addresses stay in the log.
-fn fault(cause: &Cause) -> BitbucketFault {
-    match cause {
-        Cause::Unresolved | Cause::NoConnection(_) | Cause::Broken => BitbucketFault::NoConnection,
-        Cause::Proxy(_) => BitbucketFault::OutboundProxy,
-        Cause::Untrusted { .. } | Cause::Tls { .. } => BitbucketFault::Tls,
-        Cause::TimedOut { .. } => BitbucketFault::Timeout,
-        Cause::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => BitbucketFault::RateLimited,
-        Cause::Status { status, .. } if status.is_server_error() => {
-            BitbucketFault::ServerError(*status)
-        }
-        Cause::Status { status, .. } | Cause::Redirect { status, .. } => {
-            BitbucketFault::UnexpectedAnswer(Some(*status))
-        }
-        Cause::NotHttp | Cause::TooLarge | Cause::NotJson { .. } | Cause::NotRunning { .. } => {
-            BitbucketFault::UnexpectedAnswer(None)
-        }
     }
 }

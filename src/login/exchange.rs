@@ -16,7 +16,8 @@ use crate::bitbucket::{PeopleError, Person, TokenError, TokenSet};
 use crate::config::settings::Bitbucket;
 use crate::secret::Secret;
 use crate::session::id::SessionId;
-use crate::session::{Session, Sessions, Tokens};
+use crate::session::tokens::Tokens;
+use crate::session::{Session, Sessions};
 use crate::telemetry::metrics::Metrics;
 
 /// Exchanges under way at a time.
@@ -99,7 +100,7 @@ impl Exchanges {
         };
         Ok(match self.exchange(&order).await {
             Ok((id, session)) => {
-                let user = session.user().unwrap_or_default();
+                let user = session.user();
                 tracing::info!(user, request_id = order.request_id, "signed in");
                 self.metrics.login_finished("success");
                 Outcome::SignedIn(id)
@@ -115,6 +116,7 @@ impl Exchanges {
         let bitbucket = &order.site.bitbucket;
         let exchange = bitbucket.exchange(order.code.clone(), order.verifier.clone());
         let tokens = self.timed("exchange", exchange).await?;
+        self.metrics.client_is_accepted(true);
         let received = Instant::now();
         match self.timed("whoami", bitbucket.whoami(&tokens.access_token)).await {
             Ok(person) => Ok(self.open(order, person, Tokens::new(tokens, received))),
@@ -156,6 +158,7 @@ impl Exchanges {
                 tracing::warn!(request_id, redirect_url, client_id, "login failed: {failure}");
             }
             Failure::Tokens(TokenError::WrongClient) => {
+                self.metrics.client_is_accepted(false);
                 tracing::error!(request_id, "login failed: {failure}");
             }
             _ => tracing::warn!(request_id, "login failed: {failure}"),

@@ -54,17 +54,18 @@ impl Site {
     }
 
     fn logout_question(&self, session: Option<&Session>) -> Reply {
-        let user = session.and_then(Session::user).map(str::to_owned);
+        let user = session.map(Session::user).filter(|user| !user.is_empty());
         let post_to = Href::sign_out(self.public_url());
         let cancel = Href::home(self.public_url());
         let draw = move |id: &str| pages::logout_question(user.as_deref(), &post_to, &cancel, id);
         Reply { content: Content::Page(Box::new(draw)), set_cookies: Vec::new() }
     }
 
-    /// Revokes the tokens of a session that has ended, where Bitbucket can. Runs on the control
-    /// runtime.
+    /// Revokes the tokens of a session that has ended, where Bitbucket can; those of a refresh
+    /// under way, once they are there. Runs on the control runtime.
     pub async fn revoke(self: Arc<Self>, session: Arc<Session>) {
-        let tokens = &session.tokens;
+        session.settled().await;
+        let tokens = Arc::clone(&session.tokens());
         if let Err(error) = self.bitbucket.revoke(&tokens.access, tokens.refresh.as_ref()).await {
             tracing::warn!("the tokens of a logout could not be revoked: {error}");
         }
@@ -74,5 +75,5 @@ impl Site {
 /// Ends a session because its person said so.
 pub fn end(sessions: &Sessions, session: &Session) {
     sessions.end(session);
-    tracing::info!(user = session.user().unwrap_or_default(), "signed out");
+    tracing::info!(user = session.user(), "signed out");
 }

@@ -9,6 +9,7 @@ pub mod attempt;
 pub mod callback;
 pub mod exchange;
 pub mod logout;
+pub mod renewal;
 pub mod return_to;
 pub mod start;
 pub mod userinfo;
@@ -17,15 +18,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use self::attempt::{Attempts, unix_seconds};
 use self::return_to::ReturnTo;
-use crate::bitbucket;
+use crate::bitbucket::{self, Cause};
 use crate::config::Settings;
 use crate::config::public_url::PublicUrl;
 use crate::config::settings::CookieSecret;
-use crate::error::{Href, Problem};
+use crate::error::{BitbucketFault, Href, Problem};
 use crate::seal::Sealer;
 use crate::session::cookie::{Cookie, CookieNames};
 
@@ -139,3 +140,23 @@ impl Reply {
 
 /// The site that a request and an exchange apart from it both hold.
 pub type SharedSite = Arc<Site>;
+
+/// What a page may say of the cause; addresses stay in the log.
+fn fault(cause: &Cause) -> BitbucketFault {
+    match cause {
+        Cause::Unresolved | Cause::NoConnection(_) | Cause::Broken => BitbucketFault::NoConnection,
+        Cause::Proxy(_) => BitbucketFault::OutboundProxy,
+        Cause::Untrusted { .. } | Cause::Tls { .. } => BitbucketFault::Tls,
+        Cause::TimedOut { .. } => BitbucketFault::Timeout,
+        Cause::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => BitbucketFault::RateLimited,
+        Cause::Status { status, .. } if status.is_server_error() => {
+            BitbucketFault::ServerError(*status)
+        }
+        Cause::Status { status, .. } | Cause::Redirect { status, .. } => {
+            BitbucketFault::UnexpectedAnswer(Some(*status))
+        }
+        Cause::NotHttp | Cause::TooLarge | Cause::NotJson { .. } | Cause::NotRunning { .. } => {
+            BitbucketFault::UnexpectedAnswer(None)
+        }
+    }
+}

@@ -17,8 +17,7 @@ struct Userinfo<'a> {
     email: Option<&'a str>,
     /// Seconds that the access token still lives.
     expires_in: u64,
-    /// Seconds that the session still lives if it is not used. Until tokens are renewed it ends
-    /// with its access token at the latest.
+    /// Seconds that the session still lives if it is not used.
     session_expires_in: u64,
     scopes: &'a [String],
 }
@@ -33,15 +32,15 @@ impl Site {
             return Reply::problem(Problem::login_required(sign_in));
         };
         let lifetimes = Lifetimes::new(&self.settings.session);
-        let person = session.person.as_deref();
-        let token_left = session.tokens.expires_at.saturating_duration_since(now);
+        let (person, tokens) = (session.person(), session.tokens());
+        let person = person.as_deref();
         let info = Userinfo {
-            user: session.user(),
+            user: person.map(|person| person.name.as_str()),
             display_name: person.and_then(|person| person.display_name.as_deref()),
             email: person.and_then(|person| person.email.as_deref()),
-            expires_in: token_left.as_secs(),
-            session_expires_in: session.remaining(lifetimes, now).min(token_left).as_secs(),
-            scopes: &session.tokens.scopes,
+            expires_in: tokens.expires_at.saturating_duration_since(now).as_secs(),
+            session_expires_in: session.remaining(lifetimes, now).as_secs(),
+            scopes: &tokens.scopes,
         };
         let json = serde_json::to_string(&info).expect("text and numbers are JSON");
         Reply { content: Content::Json(json), set_cookies: Vec::new() }

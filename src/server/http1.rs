@@ -22,6 +22,10 @@ use super::peer::Peer;
 use super::stream::Rewound;
 use super::worker::{Application, Registered};
 
+/// Bytes of an upload that are taken in at a time, once it turns out to be large, and of an answer
+/// that may wait for a slow reader: half of it would take a fifth more CPU time for an upload.
+const PIECE: usize = 256 * 1024;
+
 /// Boxed, as it is handed to hyper and back.
 type Stream = Box<Followed<Watched>>;
 
@@ -80,7 +84,7 @@ async fn converse<A: Application>(
     let mut connection = http1::Builder::new()
         // At most 100 fields, as is the parser's default: to allow more costs each request two
         // allocations of several KiB.
-        .max_buf_size(this.application.head_buffer())
+        .max_buf_size(this.application.head_buffer().max(PIECE))
         // The tick sees to it.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), service)

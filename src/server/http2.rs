@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use http::Request;
+use http::{HeaderMap, Request};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -16,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::connection::{Activity, Watched, Wish};
 use super::flood::FloodGate;
+use super::gathered::gathered;
 use super::peer::Peer;
 use super::stream::Rewound;
 use super::worker::{Application, Registered};
@@ -40,21 +42,39 @@ const RESETS_OF_OURS: usize = 256;
 const PING_AFTER: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 
+const REQUEST_ID: &str = "x-request-id";
+
 /// Serves a connection to its end.
 pub(super) async fn serve<A: Application>(place: &Registered<A>, stream: Rewound, peer: Peer) {
     let (this, activity) = (&place.worker, &place.activity);
     let service = service_fn(|request: Request<Incoming>| {
         let worker = Rc::clone(this);
-        async move { Ok::<_, Infallible>(worker.application.answer(request, peer).await) }
+        // Boxed, as hyper and tokio move what serves a stream about.
+        Box::pin(async move {
+            let mut answer = worker.application.answer(request, peer).await;
+            keep_out_of_table(answer.headers_mut());
+            Ok::<_, Infallible>(answer)
+        })
     });
     let stream = FloodGate::new(Watched::new(stream, Arc::clone(activity)));
+    let (stream, sender) = gathered(stream);
     let connection = builder(Streams::new(activity), this.application.head_buffer())
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     loop {
+        let turn = poll_fn(|cx| {
+            let served = connection.as_mut().poll(cx);
+            // With an error the connection has ended.
+            let sent = sender.poll_send(cx);
+            if served.is_ready() || matches!(sent, Poll::Ready(Err(_))) {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        });
         tokio::select! {
+            biased;
             // What a client did wrong on the wire is no news.
-            _ = connection.as_mut() => return,
+            () = turn => return,
             wish = activity.wished() => {
                 let leaves = activity.takes_leave();
                 if wish == Wish::Close && !leaves {
@@ -63,6 +83,14 @@ pub(super) async fn serve<A: Application>(place: &Registered<A>, stream: Rewound
                 connection.as_mut().graceful_shutdown();
             }
         }
+    }
+}
+
+/// Has the id of a request sent as it is: none comes twice, so that in the table of fields (RFC 7541
+/// §2.3.2) it would only push out those that do.
+fn keep_out_of_table(fields: &mut HeaderMap) {
+    if let Some(id) = fields.get_mut(REQUEST_ID) {
+        id.set_sensitive(true);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod drain;
 pub mod entrance;
 pub mod flood;
 mod followed;
+mod gathered;
 mod http1;
 mod http2;
 pub mod listen;

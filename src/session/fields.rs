@@ -25,7 +25,7 @@ impl Session {
                 Part::Literal(literal) => out.extend_from_slice(literal.as_bytes()),
                 // Visible ASCII: its reading from Bitbucket sees to that.
                 Part::Placeholder(Placeholder::AccessToken) => {
-                    out.extend_from_slice(self.tokens.access.expose().as_bytes());
+                    out.extend_from_slice(self.tokens().access.expose().as_bytes());
                 }
                 Part::Placeholder(placeholder) => {
                     let value = self.about(*placeholder).unwrap_or_default();
@@ -38,7 +38,8 @@ impl Session {
     }
 
     fn about(&self, placeholder: Placeholder) -> Option<String> {
-        let person = self.person.as_deref();
+        let person = self.person();
+        let person = person.as_deref();
         match placeholder {
             Placeholder::AccessToken => None,
             Placeholder::User => person.map(|person| person.name.clone()),

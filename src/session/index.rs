@@ -74,14 +74,15 @@ fn hash(key: &SessionKey) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::{Duration, Instant};
 
     use crate::config::settings;
     use crate::secret::Secret;
-    use crate::session::{Lifetimes, Sessions, Tokens};
+    use crate::session::tokens::Tokens;
+    use crate::session::{Lifetimes, Sessions};
 
-    fn settings(capacity: u64) -> settings::Session {
+    pub fn settings(capacity: u64) -> settings::Session {
         settings::Session {
             store: settings::Store::Memory,
             ca_file: None,
@@ -92,6 +93,7 @@ mod tests {
             cookie_name: "session".to_owned(),
             cookie_name_is_set: false,
             cookie_secrets: Vec::new(),
+            refresh_before: Duration::from_mins(5),
             logout_routes: Vec::new(),
         }
     }
@@ -101,6 +103,8 @@ mod tests {
             access: Secret::new("token"),
             refresh: None,
             scopes: Vec::new().into(),
+            received: now,
+            generation: 0,
             expires_at: now + Duration::from_hours(1),
         }
     }

@@ -8,20 +8,25 @@ pub mod fields;
 pub mod id;
 mod index;
 mod people;
+pub mod refresh;
+pub mod slept;
+pub mod tokens;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use moka::notification::RemovalCause;
 use tokio::sync::Notify;
 
 use self::id::{PublicHash, SessionId, SessionKey};
 use self::index::Index;
 use self::people::People;
-use crate::bitbucket::{Person, TokenSet};
+use self::refresh::Renewal;
+use self::tokens::Tokens;
+use crate::bitbucket::Person;
 use crate::config::settings;
-use crate::secret::Secret;
 
 /// How often, at most, moka hears that a session is in use.
 const USE_TOLD_EVERY: Duration = Duration::from_mins(1);
@@ -30,9 +35,14 @@ const USE_TOLD_EVERY: Duration = Duration::from_mins(1);
 pub struct Session {
     pub key: SessionKey,
     /// `None` where identity is not asked for (`bitbucket.whoami_url` empty).
-    pub person: Option<Arc<Person>>,
+    person: ArcSwapOption<Person>,
     public_hash: PublicHash,
-    pub tokens: Tokens,
+    tokens: ArcSwap<Tokens>,
+    /// Bitbucket gave a refresh token. Without one the session ends with its access token.
+    is_renewable: bool,
+    /// Milliseconds from `created` until which a request may go on without a closer look: the
+    /// access token's expiry, or 0 while it is being refreshed.
+    good_until: AtomicU64,
     created: Instant,
     /// Seconds from `created` to the last request.
     last_used: AtomicU64,
@@ -40,25 +50,16 @@ pub struct Session {
     told: AtomicU64,
     ended: AtomicBool,
     end_notice: Notify,
-}
-
-/// What Bitbucket gave at the exchange.
-pub struct Tokens {
-    pub access: Secret,
-    pub refresh: Option<Secret>,
-    pub scopes: Arc<[String]>,
-    pub expires_at: Instant,
-}
-
-impl Tokens {
-    pub fn new(set: TokenSet, now: Instant) -> Self {
-        Self {
-            access: set.access_token,
-            refresh: set.refresh_token,
-            scopes: set.scopes.into(),
-            expires_at: now + set.expires_in,
-        }
-    }
+    renewal: Mutex<Renewal>,
+    /// A request has come since the last refresh was begun.
+    in_use: AtomicBool,
+    /// Requests that wait for a response head of `CodeScan`.
+    in_flight: AtomicU32,
+    /// A refresh is to begin when there is none of these: one more than the generation of the
+    /// tokens that are then to be replaced, or 0.
+    awaited: AtomicU64,
+    /// A token just refreshed was a 401 too: `codescan.retry_on_401` is off for this session.
+    distrusts_401: AtomicBool,
 }
 
 /// How long sessions live, as the settings say.
@@ -78,17 +79,65 @@ impl Session {
     /// Whether a request may still use the session. By value, as a worker may hold what the
     /// store has dropped.
     pub fn is_live(&self, lifetimes: Lifetimes, now: Instant) -> bool {
-        !self.has_ended()
-            && now < self.tokens.expires_at
-            && !self.remaining(lifetimes, now).is_zero()
+        !self.has_ended() && !self.remaining(lifetimes, now).is_zero()
     }
 
-    /// Until the idle or the absolute life ends, whichever is first.
+    /// Whether a request may go on at once: the access token lives, and is not being refreshed.
+    pub fn has_good_token(&self, now: Instant) -> bool {
+        self.millis(now) < self.good_until.load(Ordering::Acquire)
+    }
+
+    /// The tokens as they are now.
+    pub fn tokens(&self) -> Guard<Arc<Tokens>> {
+        self.tokens.load()
+    }
+
+    /// Whose it is, where that is known. It may be renamed while the session lives.
+    pub fn person(&self) -> Guard<Option<Arc<Person>>> {
+        self.person.load()
+    }
+
+    /// Requests go on until the access token expires.
+    fn open_until_expiry(&self) {
+        let expiry = self.millis(self.tokens().expires_at);
+        self.good_until.store(expiry, Ordering::Release);
+    }
+
+    /// Requests wait, or look closer, until [`Session::open_until_expiry`].
+    fn hold_requests(&self) {
+        self.good_until.store(0, Ordering::Release);
+    }
+
+    fn renewal(&self) -> MutexGuard<'_, Renewal> {
+        self.renewal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a 401 of `CodeScan` may mean that the token has died.
+    pub fn believes_401(&self) -> bool {
+        !self.distrusts_401.load(Ordering::Relaxed)
+    }
+
+    /// A 401 came to a new token as well. Whether that is news.
+    pub fn distrust_401(&self) -> bool {
+        !self.distrusts_401.swap(true, Ordering::Relaxed)
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        let age = at.saturating_duration_since(self.created);
+        age.as_secs() * 1000 + u64::from(age.subsec_millis())
+    }
+
+    /// Until the session ends if it is not used: by its idle or its absolute life, or with an
+    /// access token that cannot be renewed.
     pub fn remaining(&self, lifetimes: Lifetimes, now: Instant) -> Duration {
         let age = now.saturating_duration_since(self.created);
         let used = Duration::from_secs(self.last_used.load(Ordering::Relaxed));
         let idle = (used + lifetimes.idle).saturating_sub(age);
-        idle.min(lifetimes.absolute.saturating_sub(age))
+        let left = idle.min(lifetimes.absolute.saturating_sub(age));
+        if self.is_renewable {
+            return left;
+        }
+        left.min(self.tokens().expires_at.saturating_duration_since(now))
     }
 
     /// Notes a request. Whether moka should hear of it.
@@ -129,9 +178,9 @@ impl Session {
         self.end_notice.notify_waiters();
     }
 
-    /// The person's Bitbucket user name, where it is known.
-    pub fn user(&self) -> Option<&str> {
-        self.person.as_ref().map(|person| person.name.as_str())
+    /// The person's Bitbucket user name, or nothing where it is not known.
+    pub fn user(&self) -> String {
+        self.person().as_ref().map(|person| person.name.clone()).unwrap_or_default()
     }
 }
 
@@ -183,15 +232,23 @@ impl Sessions {
         self.share_scopes(&mut tokens.scopes);
         let session = Arc::new(Session {
             key: id.key(),
-            person: person.map(|person| self.people.share(person)),
+            person: ArcSwapOption::new(person.map(|person| self.people.share(person))),
             public_hash: id.public_hash(),
-            tokens,
+            is_renewable: tokens.refresh.is_some(),
+            good_until: AtomicU64::new(0),
+            tokens: ArcSwap::from_pointee(tokens),
             created: now,
             last_used: AtomicU64::new(0),
             told: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             end_notice: Notify::new(),
+            renewal: Mutex::default(),
+            in_use: AtomicBool::new(false),
+            in_flight: AtomicU32::new(0),
+            awaited: AtomicU64::new(0),
+            distrusts_401: AtomicBool::new(false),
         });
+        session.open_until_expiry();
         self.index.insert(Arc::clone(&session));
         self.live.insert(session.key, Arc::clone(&session));
         for surplus in self.people.add(&session, per_person) {
@@ -208,6 +265,19 @@ impl Sessions {
         } else {
             *last = Arc::clone(scopes);
         }
+    }
+
+    /// Whether the session is this person's, who may have been renamed.
+    fn know_again(&self, session: &Session, person: Person) -> bool {
+        let known = session.person.load();
+        if known.as_ref().is_some_and(|known| !known.is_same_as(&person)) {
+            return false;
+        }
+        let tells_less = person.id.is_none() && known.as_ref().is_some_and(|it| it.id.is_some());
+        if !tells_less {
+            session.person.store(Some(self.people.share(person)));
+        }
+        true
     }
 
     /// The live session with this key; notes its use.

@@ -32,7 +32,8 @@ impl People {
 
     /// Counts a new session. Returns those that are over the limit, the longest unused first.
     pub fn add(&self, session: &Arc<Session>, per_person: usize) -> Vec<Arc<Session>> {
-        let Some(person) = &session.person else { return Vec::new() };
+        let person = session.person();
+        let Some(person) = person.as_ref() else { return Vec::new() };
         let mut people = self.lock();
         let own = people
             .entry(identity(person))

@@ -139,10 +139,10 @@ mod tests {
         assert!(!sealed.windows(5).any(|window| window == b"token"));
         let seal = format!("{:?}", key.seal);
         assert!(!format!("{key:?}").contains(&seal));
-        let sealer = |byte| Sealer::new(&[CookieSecret::new([byte; 32])]);
-        let person = PersonKey::new(&sealer(1), "alice");
-        assert_eq!(person, PersonKey::new(&sealer(1), "alice"));
-        assert_ne!(person, PersonKey::new(&sealer(2), "alice"));
+        let with_secret = |byte| Sealer::new(&[CookieSecret::new([byte; 32])]);
+        let person = PersonKey::new(&with_secret(1), "alice");
+        assert_eq!(person, PersonKey::new(&with_secret(1), "alice"));
+        assert_ne!(person, PersonKey::new(&with_secret(2), "alice"));
         assert!(!person.by_use().contains("alice"));
     }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -43,7 +44,22 @@ const LOGIN_RESULTS: [&str; 10] = [
 
 const EVICTION_REASONS: [&str; 4] = ["capacity", "per_person", "idle", "lifetime"];
 
-const BITBUCKET_CALLS: [&str; 4] = ["exchange", "whoami", "revoke", "status"];
+const BITBUCKET_CALLS: [&str; 5] = ["exchange", "refresh", "whoami", "revoke", "status"];
+
+/// Results of a refresh: success, what ended the session, or the error code of the answers.
+const REFRESH_RESULTS: [&str; 7] = [
+    "success",
+    "invalid_grant",
+    "dead_token",
+    "inactive",
+    "other_person",
+    "bitbucket_unreachable",
+    "bitbucket_rejected_client",
+];
+
+/// What to tell an operator while [`Metrics::is_client_rejected`] holds.
+pub const CLIENT_REJECTED: &str = "Bitbucket does not accept this client: compare \
+     bitbucket.client_id and bitbucket.client_secret with the application link";
 
 /// One label, name and value both ours.
 type Label = [(&'static str, &'static str); 1];
@@ -58,6 +74,9 @@ pub struct Metrics {
     logins: Family<Label, Counter>,
     logins_started: Counter,
     sessions_evicted: Family<Label, Counter>,
+    token_refreshes: Family<Label, Counter>,
+    refresh_waiters: Gauge,
+    client_rejected: AtomicBool,
     bitbucket_durations: Family<Label, Histogram, fn() -> Histogram>,
     /// Failed calls to the session store.
     pub session_store_errors: Counter,
@@ -76,6 +95,9 @@ impl Metrics {
             logins: Family::default(),
             logins_started: Counter::default(),
             sessions_evicted: Family::default(),
+            token_refreshes: Family::default(),
+            refresh_waiters: Gauge::default(),
+            client_rejected: AtomicBool::new(false),
             bitbucket_durations: Family::new_with_constructor(|| Histogram::new(BITBUCKET_BUCKETS)),
             session_store_errors: Counter::default(),
             access_log_dropped: Counter::default(),
@@ -130,7 +152,28 @@ impl Metrics {
         self.sessions_evicted.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// A call to Bitbucket ended, in whatever way: `exchange`, `whoami`, `revoke`, `status`.
+    /// A refresh ended: `success`, what ended the session, or the code of the error.
+    pub fn token_refreshed(&self, result: &'static str) {
+        self.token_refreshes.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// A request waits for a refresh until the result is dropped.
+    pub fn refresh_waiter(&self) -> Waiter<'_> {
+        self.refresh_waiters.inc();
+        Waiter(&self.refresh_waiters)
+    }
+
+    /// Whether the token endpoint took client id and secret. Whether that is news.
+    pub fn client_is_accepted(&self, accepted: bool) -> bool {
+        self.client_rejected.swap(!accepted, Ordering::Relaxed) == accepted
+    }
+
+    /// Whether the token endpoint refused client id or secret the last time.
+    pub fn is_client_rejected(&self) -> bool {
+        self.client_rejected.load(Ordering::Relaxed)
+    }
+
+    /// A call to Bitbucket ended, in whatever way: `exchange`, `refresh`, `whoami`, `revoke`, `status`.
     pub fn bitbucket_called(&self, call: &'static str, took: Duration) {
         self.bitbucket_durations.get_or_create(&[("call", call)]).observe(took.as_secs_f64());
     }
@@ -154,6 +197,9 @@ impl Metrics {
         for reason in EVICTION_REASONS {
             drop(self.sessions_evicted.get_or_create(&[("reason", reason)]));
         }
+        for result in REFRESH_RESULTS {
+            drop(self.token_refreshes.get_or_create(&[("result", result)]));
+        }
         for call in BITBUCKET_CALLS {
             drop(self.bitbucket_durations.get_or_create(&[("call", call)]));
         }
@@ -165,6 +211,10 @@ impl Metrics {
         r.register("logins_started", "Browsers sent to Bitbucket", self.logins_started.clone());
         let help = "Sessions ended to make room or by their age";
         r.register("sessions_evicted", help, self.sessions_evicted.clone());
+        let help = "Refreshes of tokens, by result";
+        r.register("token_refreshes", help, self.token_refreshes.clone());
+        let help = "Requests that wait for a refresh";
+        r.register("refresh_waiters", help, self.refresh_waiters.clone());
         let help = "How long calls to Bitbucket took";
         let name = "bitbucket_request_duration";
         r.register_with_unit(name, help, Unit::Seconds, self.bitbucket_durations.clone());
@@ -176,6 +226,16 @@ impl Metrics {
             workers: self.workers.clone(),
             sessions: Arc::clone(&self.sessions),
         }));
+    }
+}
+
+/// A request that waits for a refresh.
+#[derive(Debug)]
+pub struct Waiter<'a>(&'a Gauge);
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -332,6 +392,8 @@ mod tests {
             "logins_started_total",
             "sessions",
             "sessions_evicted_total{reason=\"capacity\"}",
+            "token_refreshes_total{result=\"success\"}",
+            "refresh_waiters",
             "session_store_errors_total",
             "bitbucket_request_duration_seconds_count{call=\"exchange\"}",
             "access_log_dropped_total",

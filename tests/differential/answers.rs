@@ -181,7 +181,7 @@ fn is_stricter(error: &ExchangeError) -> bool {
 
 async fn by_ours(method: &Method, pieces: &[&[u8]]) -> (Made, Option<ExchangeError>) {
     let (near, far) = UnixStream::pair().expect("a pair");
-    let body = RequestBody::new(None, Upload::new(None, None));
+    let body = RequestBody::new(None, Upload::new(None, None, http::Version::HTTP_11));
     let write_head = |head: &mut Vec<u8>| head.extend_from_slice(b"GET / HTTP/1.1\r\n");
     let connection = Box::new(Connection::new(Stream::Unix(near)));
     let asks = Asks::default();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderValue, Method, StatusCode};
 
-use crate::harness::frames::{Frames, HEADERS, PING, block, frame};
+use crate::harness::frames::{DATA, END_HEADERS, Frames, HEADERS, PING, RST_STREAM, block, frame};
 use crate::harness::http2::{Http2, body};
 use crate::harness::upstream::Upstream;
 use crate::harness::{Settings, Stage, patiently, pattern, sha256};
@@ -184,6 +184,33 @@ async fn a_reset_cancels_what_was_asked_of_codescan() {
     drop(stream);
     stage.codescan.wait_for_event_streams(0).await;
     assert_eq!(client.get("/api/x").await.status(), StatusCode::OK);
+}
+
+/// RFC 9113 §8.1: only a server may leave the rest of a body with `NO_ERROR`, and Envoy says that
+/// for every client that hung up on it; browsers say `CANCEL`.
+#[tokio::test]
+async fn an_upload_that_is_reset_is_never_whole() {
+    let upstream = Upstream::start().await;
+    let stage = open_to_all(|settings| {
+        settings.text("codescan.url", upstream.url());
+    })
+    .await;
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "codescan.test"),
+        (":path", "/api/ce/submit"),
+    ];
+    for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
+        let mut frames = Frames::begin(stage.client().open().await).await;
+        frames.send(HEADERS, END_HEADERS, 1, &block(&fields)).await;
+        frames.send(DATA, 0, 1, b"half").await;
+        let mut call = upstream.call().await;
+        assert_eq!(call.body_until(b"half\r\n").await, "4\r\nhalf\r\n");
+        frames.send(RST_STREAM, 0, 1, &u32::from(reason).to_be_bytes()).await;
+        let rest = call.rest_within(Duration::from_secs(5)).await;
+        assert_eq!(rest, "", "no last chunk: {reason:?}");
+    }
 }
 
 #[tokio::test]

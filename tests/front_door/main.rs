@@ -49,6 +49,7 @@ mod parking;
 mod people;
 mod pooling;
 mod proxy_protocol;
+mod refresh;
 mod reloading;
 mod rfc9112;
 mod rfc9113;

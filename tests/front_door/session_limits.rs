@@ -44,9 +44,12 @@ async fn use_keeps_a_session_alive_up_to_its_longest_life() {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_token_and_a_navigation_logs_in_again() {
+async fn without_a_refresh_token_a_session_ends_with_its_token_and_a_navigation_logs_in_again() {
     let stage = Stage::set().await;
-    stage.bitbucket.faults(|it| it.access_token_lifetime = Duration::from_secs(1));
+    stage.bitbucket.faults(|it| {
+        it.access_token_lifetime = Duration::from_secs(1);
+        it.token_answer.refresh_token = false;
+    });
     let mut browser = stage.logged_in("jcitizen").await;
     life_in_use(&mut browser).await;
     // Which a browser does by itself after half a minute.

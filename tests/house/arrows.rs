@@ -49,7 +49,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pages", &["error", "config"]),
     ("error", &["config"]),
     ("access", &["config"]),
-    ("session", &["bitbucket", "seal", "config", "secret"]),
+    // Of telemetry, the metrics that refreshes count.
+    ("session", &["bitbucket", "telemetry", "seal", "config", "secret"]),
     ("store", &["seal", "tls", "config"]),
     ("bitbucket", &["tls", "config", "secret"]),
     ("forward", &["telemetry", "config", "digits"]),

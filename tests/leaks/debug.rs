@@ -17,7 +17,9 @@ use codescan_oauth_proxy::login::{Reply, Site};
 use codescan_oauth_proxy::seal::Sealer;
 use codescan_oauth_proxy::secret::Secret;
 use codescan_oauth_proxy::session::id::SessionId;
-use codescan_oauth_proxy::session::{Session, Sessions, Tokens};
+use codescan_oauth_proxy::session::refresh::{Refresher, Renewal};
+use codescan_oauth_proxy::session::tokens::Tokens;
+use codescan_oauth_proxy::session::{Session, Sessions};
 
 use super::assert_silent;
 
@@ -50,8 +52,8 @@ macro_rules! have_no_debug {
 // They hold tokens, codes, verifiers, keys or cookies. Whoever needs `Debug` for one of them
 // writes it by hand, and a line below that shows what it says.
 have_no_debug!(
-    Session, Sessions, Tokens, SessionId, Sealer, Site, Reply, Started, Returned, Judged, Order,
-    Outcome, Sources,
+    Session, Sessions, Refresher, Renewal, Tokens, SessionId, Sealer, Site, Reply, Started,
+    Returned, Judged, Order, Outcome, Sources,
 );
 
 fn loaded() -> Loaded {

@@ -1,4 +1,4 @@
-//! What the tests of this room share.
+//! What the tests of this room share, and those of the room that uses it.
 
 mod server;
 
@@ -40,7 +40,7 @@ pub fn client(settings: &Bitbucket) -> Client {
     Client::behind(Matcher::builder().build(), settings).expect("usable settings")
 }
 
-pub fn answer(status: u16, content_type: &str, body: &str) -> Answer {
+pub(in crate::bitbucket) fn answer(status: u16, content_type: &str, body: &str) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, content_type.parse().expect("a field value"));
     Answer {
