@@ -105,7 +105,7 @@ async fn together(store: &Store, operation: Operation) -> f64 {
         }
     });
     join_all(tasks).await;
-    (cpu_time() - before) * 1e6 / keys.len() as f64
+    (cpu_time() - before) * 1e6 / f64::from(u32::try_from(keys.len()).unwrap_or(u32::MAX))
 }
 
 async fn created(store: &Store, number: usize) -> Vec<RecordKey> {

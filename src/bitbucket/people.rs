@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::{StatusCode, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::Client;
 use super::transport::Answer;
@@ -31,7 +32,7 @@ const PATH_SEGMENT: &AsciiSet =
 
 /// A person as Bitbucket knows them. No text is longer than 255 characters or holds control
 /// characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
     pub name: String,
     /// Stable where names change. The rest is missing too where Bitbucket told the name only.

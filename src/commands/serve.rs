@@ -158,13 +158,13 @@ fn app(
         tracing::warn!(reason, "a session ended because of a limit");
         evicted.session_evicted(reason);
     };
-    let sessions = Arc::new(Sessions::new(&settings.session, Box::new(on_eviction)));
+    let handle = control.handle().clone();
+    let sessions = Arc::new(Sessions::new(&settings.session, Box::new(on_eviction), handle));
     let counted = Arc::clone(&sessions);
     metrics.count_sessions_by(move || counted.count());
     let (terms, refreshed) = (refresh_terms(app.clone()), Arc::clone(&sessions));
-    let handle = control.handle().clone();
     App {
-        refresher: Arc::new(Refresher::new(refreshed, Arc::clone(&metrics), terms, handle)),
+        refresher: Arc::new(Refresher::new(refreshed, Arc::clone(&metrics), terms)),
         snapshot: ArcSwap::from_pointee(snapshot),
         exchanges: Exchanges::new(Arc::clone(&sessions), Arc::clone(&metrics)),
         sessions,
@@ -283,6 +283,9 @@ async fn serve_until_told(
         drain.enter(Phase::Cutting);
         // A worker that does not come to it any more is left behind.
         let _ = timeout(CUT_WITHIN, all_gone(deaths)).await;
+    }
+    if timeout_at(deadline, app.sessions.finish()).await.is_err() {
+        tracing::warn!("some changes to sessions are not in the session store");
     }
     0
 }

@@ -9,12 +9,20 @@ use crate::forward::probe;
 use crate::gateway::app::{App, Snapshot};
 use crate::session::Lifetimes;
 use crate::session::slept::Sleeps;
+use crate::store::{Condition, HealthReport, Trouble};
 
 /// Bitbucket's state only informs, so it is asked seldom.
 const BITBUCKET: Schedule = Schedule {
     period: Duration::from_secs(30),
     after_failure: Duration::from_secs(10),
     timeout: Duration::from_secs(10),
+};
+
+/// What is asked are values that are there already.
+const STORE: Schedule = Schedule {
+    period: Duration::from_millis(500),
+    after_failure: Duration::from_millis(250),
+    timeout: Duration::from_secs(1),
 };
 
 const TIDY_EVERY: Duration = Duration::from_secs(15);
@@ -24,7 +32,8 @@ const SLEEP_NOTICED_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts them on the control runtime, for as long as it lives.
 pub fn start(app: &Arc<App>, readiness: &Arc<Readiness>) {
-    tokio::spawn(check_store(Arc::clone(readiness)));
+    tokio::spawn(check_store(Arc::clone(app), Arc::clone(readiness)));
+    tokio::spawn(count_store_errors(Arc::clone(app)));
     tokio::spawn(check_codescan(Arc::clone(app), Arc::clone(readiness)));
     tokio::spawn(check_bitbucket(Arc::clone(app), Arc::clone(readiness)));
     tokio::spawn(tidy(Arc::clone(app)));
@@ -33,9 +42,30 @@ pub fn start(app: &Arc<App>, readiness: &Arc<Readiness>) {
     tokio::spawn(trim::keep_trimming(Arc::clone(&app.metrics)));
 }
 
-/// Sessions in memory answer as long as the program does.
-async fn check_store(readiness: Arc<Readiness>) {
-    readiness.keep_checking(Check::Store, Schedule::default(), async || Ok(())).await;
+/// The store looks after itself; sessions in memory answer as long as the program does.
+async fn check_store(app: Arc<App>, readiness: Arc<Readiness>) {
+    let ask = async || app.sessions.health().map_or(Ok(()), |report| judge_store(&report));
+    readiness.keep_checking(Check::Store, STORE, ask).await;
+}
+
+fn judge_store(report: &HealthReport) -> CheckResult {
+    let trouble = || report.last_trouble.as_ref().map_or("no connection yet", Trouble::kind);
+    match report.condition {
+        Condition::Up if report.hears_changes => Ok(()),
+        Condition::Up => Err("what other replicas change is not heard at once"),
+        Condition::Connecting | Condition::Degraded => Err(trouble()),
+    }
+}
+
+async fn count_store_errors(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(STORE.period);
+    let mut counted = 0;
+    loop {
+        ticks.tick().await;
+        let Some(report) = app.sessions.health() else { return };
+        app.metrics.session_store_errors.inc_by(report.errors - counted);
+        counted = report.errors;
+    }
 }
 
 async fn check_codescan(app: Arc<App>, readiness: Arc<Readiness>) {

@@ -185,9 +185,6 @@ pub(super) fn warnings(settings: &Settings, read: &Reader) -> Vec<String> {
              front of the proxy leads them there"
         ));
     }
-    if matches!(settings.session.store, Store::Redis(_)) {
-        warnings.push("session.store is read, but sessions are still kept in memory".into());
-    }
     warnings.extend(secrets_on_the_command_line(read));
     warnings
 }

@@ -2,8 +2,8 @@
 //!
 //! 1. [`Gateway::handle`] takes one snapshot of the settings and gives the request its id.
 //! 2. What cannot be served is refused ([`admission`]), and [`route`] names the rest.
-//! 3. The session of its cookie is looked up; if its access token has expired the request waits
-//!    for another ([`renewal`]).
+//! 3. The session of its cookie is looked up, in the shared store if it is not held here
+//!    ([`elsewhere`]); if its access token has expired the request waits for another ([`renewal`]).
 //! 4. Our own addresses are the login's; for everything else [`access::decide`] says whether and
 //!    as whom it passes.
 //! 5. What passes is forwarded ([`Exchange::forward`]); what does not gets a redirect, a page or
@@ -12,6 +12,7 @@
 
 pub mod admission;
 pub mod app;
+mod elsewhere;
 mod identify;
 pub mod negotiate;
 mod outlived;
@@ -48,6 +49,7 @@ use crate::login::callback::{self, Judged, Share};
 use crate::login::return_to::ReturnTo;
 use crate::login::{Content, Reply, logout};
 use crate::server::peer::Peer;
+use crate::session::id::SessionId;
 use crate::session::{Lifetimes, Session};
 use crate::telemetry::worker_metrics::Route;
 
@@ -124,7 +126,16 @@ impl Exchange<'_> {
             }
             return refusal;
         }
-        self.record.session = self.find_session();
+        let id = self.snapshot.site.cookies.find(&self.head().headers).session;
+        self.record.session = id.as_ref().and_then(|id| self.held_session(id));
+        if self.record.session.is_none()
+            && let Some(id) = id.filter(|_| self.gateway.app.sessions.may_be_elsewhere())
+        {
+            // Boxed, as it is rare and would make every request larger.
+            if let Err(problem) = Box::pin(self.fetch_session(id)).await {
+                return self.refuse(&problem);
+            }
+        }
         if self.record.arrival.handshake.is_some() && self.record.route != Route::App {
             // A 2xx would open a tunnel to nowhere.
             return self.refuse(&Problem::method_not_allowed(admission::ALLOWED));
@@ -147,8 +158,7 @@ impl Exchange<'_> {
         Sender::of(&self.head().method, &self.head().headers, self.record.arrival.is_upgrade)
     }
 
-    fn find_session(&self) -> Option<Arc<Session>> {
-        let id = self.snapshot.site.cookies.find(&self.head().headers).session?;
+    fn held_session(&self, id: &SessionId) -> Option<Arc<Session>> {
         let lifetimes = Lifetimes::new(&self.snapshot.settings().session);
         self.gateway.app.sessions.find(&id.key(), lifetimes, self.record.arrival.began)
     }

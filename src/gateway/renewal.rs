@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Exchange;
 use crate::access::{self, Decision};
 use crate::error::Problem;
-use crate::session::refresh::NoToken;
+use crate::session::refresh::{NoToken, Obstacle};
 
 impl Exchange<'_> {
     /// Whether the request has a session and cannot simply go on with its token.
@@ -24,6 +24,13 @@ impl Exchange<'_> {
             self.record.session = None;
             return Ok(());
         }
+        if matches!(error, Obstacle::Store(_)) {
+            let request_id = self.record.request_id();
+            tracing::warn!(
+                request_id,
+                "an access token that has expired is not refreshed: {error}"
+            );
+        }
         let pause = retry_after.max(Duration::from_secs(1));
         Err(self.snapshot.site.token_unavailable(&error, pause).into())
     }
@@ -40,7 +47,8 @@ impl Exchange<'_> {
         ready
     }
 
-    fn is_public(&self) -> bool {
+    /// Whether the request passes without a session too.
+    pub(super) fn is_public(&self) -> bool {
         let settings = self.snapshot.settings();
         let decision =
             access::decide(&self.asked(false), &settings.access, &settings.server.public_url);

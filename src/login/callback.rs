@@ -11,6 +11,7 @@ use url::form_urlencoded;
 
 use super::attempt::{AttemptId, Returned, STATE_PREFIX, unix_seconds};
 use super::exchange::{Failure, Order, Outcome};
+use super::renewal::store_unavailable;
 use super::return_to::ReturnTo;
 use super::{Reply, SharedSite, Site};
 use crate::bitbucket::{PeopleError, TokenError};
@@ -245,6 +246,7 @@ impl Site {
         let bitbucket = &self.settings.bitbucket;
         match failure {
             Failure::Overloaded => Problem::too_many_logins(std::time::Duration::from_secs(5)),
+            Failure::Store(_) => store_unavailable(),
             Failure::Tokens(TokenError::WrongClient) => {
                 Problem::bitbucket_rejected_client(&bitbucket.client_id, Some(sign_in))
             }

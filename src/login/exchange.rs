@@ -15,9 +15,10 @@ use super::{SharedSite, Site};
 use crate::bitbucket::{PeopleError, Person, TokenError, TokenSet};
 use crate::config::settings::Bitbucket;
 use crate::secret::Secret;
+use crate::session::StoreError;
 use crate::session::id::SessionId;
 use crate::session::tokens::Tokens;
-use crate::session::{Session, Sessions};
+use crate::session::{Lifetimes, NewSession, Session, Sessions};
 use crate::telemetry::metrics::Metrics;
 
 /// Exchanges under way at a time.
@@ -65,6 +66,8 @@ pub enum Failure {
     Tokens(#[from] TokenError),
     #[error(transparent)]
     Person(#[from] PeopleError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// One code to spend.
@@ -98,6 +101,11 @@ impl Exchanges {
             self.report(&order, &Failure::Overloaded);
             return Err(Failure::Overloaded);
         };
+        if let Err(error) = self.sessions.can_keep() {
+            let failure = error.into();
+            self.report(&order, &failure);
+            return Err(failure);
+        }
         Ok(match self.exchange(&order).await {
             Ok((id, session)) => {
                 let user = session.user();
@@ -118,28 +126,36 @@ impl Exchanges {
         let tokens = self.timed("exchange", exchange).await?;
         self.metrics.client_is_accepted(true);
         let received = Instant::now();
-        match self.timed("whoami", bitbucket.whoami(&tokens.access_token)).await {
-            Ok(person) => Ok(self.open(order, person, Tokens::new(tokens, received))),
-            Err(error) => {
-                // Nobody will use them.
-                revoke(&order.site, &tokens).await;
-                Err(error.into())
-            }
+        let opened = match self.timed("whoami", bitbucket.whoami(&tokens.access_token)).await {
+            Ok(person) => self.open(order, person, Tokens::new(tokens.clone(), received)).await,
+            Err(error) => Err(error.into()),
+        };
+        if opened.is_err() {
+            // Nobody will use them.
+            revoke(&order.site, &tokens).await;
         }
+        opened
     }
 
-    fn open(
+    async fn open(
         &self,
         order: &Order,
         person: Option<Person>,
         tokens: Tokens,
-    ) -> (SessionId, Arc<Session>) {
+    ) -> Result<(SessionId, Arc<Session>), Failure> {
         // First, so that it takes nobody's place among those that a person may hold.
         if let Some(old) = &order.replaces {
             self.sessions.end(old);
         }
-        let per_person = order.site.settings.session.per_person;
-        self.sessions.create(person, tokens, per_person, Instant::now())
+        let settings = &order.site.settings.session;
+        let new = NewSession {
+            person,
+            tokens,
+            lifetimes: Lifetimes::new(settings),
+            per_person: settings.per_person,
+            sealer: &order.site.sealer,
+        };
+        Ok(self.sessions.create(new).await?)
     }
 
     async fn timed<T>(&self, call: &'static str, asked: impl Future<Output = T>) -> T {

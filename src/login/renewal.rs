@@ -1,14 +1,28 @@
-//! What a person is told when their session has no live access token and Bitbucket gives none.
+//! What a person is told when there is no live access token for their session, or when it is not
+//! known whether they have one.
 
 use std::time::Duration;
 
 use super::Site;
 use crate::bitbucket::TokenError;
 use crate::error::{BitbucketFault, Problem};
+use crate::session::refresh::Obstacle;
+
+/// When it is worth trying again after the store did not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// The store does not say whether there is a session, or cannot keep a new one.
+pub fn store_unavailable() -> Problem {
+    Problem::session_store_unavailable(STORE_PAUSE)
+}
 
 impl Site {
     /// The session is kept: there is nothing to sign in for.
-    pub fn token_unavailable(&self, error: &TokenError, retry_after: Duration) -> Problem {
+    pub fn token_unavailable(&self, error: &Obstacle, retry_after: Duration) -> Problem {
+        let error = match error {
+            Obstacle::Bitbucket(error) => error,
+            Obstacle::Store(_) => return Problem::session_store_unavailable(retry_after),
+        };
         let fault = match error {
             TokenError::WrongClient => {
                 let client_id = &self.settings.bitbucket.client_id;

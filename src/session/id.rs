@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::seal;
 use crate::secret::Secret;
+use crate::store::{RecordKey, RecordName};
 
 /// 256 random bits that only the browser's cookie holds. Who has it, has the session.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,7 +16,18 @@ pub struct SessionId(Zeroizing<[u8; 32]>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionKey([u8; 32]);
 
+impl From<RecordName> for SessionKey {
+    fn from(name: RecordName) -> Self {
+        Self(*name.as_bytes())
+    }
+}
+
 impl SessionKey {
+    /// The name of its record in a shared store, which is the same.
+    pub(super) fn record_name(&self) -> RecordName {
+        RecordName::new(self.0)
+    }
+
     /// The first eight bytes, which are as good as random.
     pub(super) fn prefix(&self) -> u64 {
         let (first, _) = self.0.split_first_chunk().expect("32 bytes");
@@ -41,6 +53,11 @@ impl SessionId {
 
     pub fn key(&self) -> SessionKey {
         SessionKey(seal::sha256(self.0.as_slice()))
+    }
+
+    /// What finds and opens its record in a shared store.
+    pub(super) fn record_key(&self) -> RecordKey {
+        RecordKey::of_id(&self.0)
     }
 
     pub fn public_hash(&self) -> PublicHash {

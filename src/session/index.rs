@@ -29,10 +29,16 @@ impl Index {
         Self { shards: std::array::from_fn(|_| RwLock::default()) }
     }
 
-    pub fn insert(&self, session: Arc<Session>) {
+    /// The session with this one's key that is there, which may be this one from now on.
+    pub fn get_or_insert(&self, session: Arc<Session>) -> Arc<Session> {
         let hash = hash(&session.key);
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = shard.find(hash, |entry| entry.session.key == session.key) {
+            return Arc::clone(&entry.session);
+        }
+        let held = Arc::clone(&session);
         shard.insert_unique(hash, Entry { hash, session }, |entry| entry.hash);
+        held
     }
 
     pub fn find(&self, key: &SessionKey) -> Option<Arc<Session>> {
@@ -42,10 +48,12 @@ impl Index {
         Some(Arc::clone(&entry.session))
     }
 
-    pub fn remove(&self, key: &SessionKey) {
-        let hash = hash(key);
+    /// Removes this very session, not another one with its key.
+    pub fn remove(&self, session: &Session) {
+        let hash = hash(&session.key);
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
-        let found = shard.find_entry(hash, |entry| entry.session.key == *key);
+        let found =
+            shard.find_entry(hash, |entry| std::ptr::eq(&raw const *entry.session, session));
         if let Ok(entry) = found {
             entry.remove();
         }
@@ -71,59 +79,4 @@ impl Index {
 /// A key is a SHA-256 already, and only keys of our own making are ever in a table.
 fn hash(key: &SessionKey) -> u64 {
     key.prefix()
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use std::time::{Duration, Instant};
-
-    use crate::config::settings;
-    use crate::secret::Secret;
-    use crate::session::tokens::Tokens;
-    use crate::session::{Lifetimes, Sessions};
-
-    pub fn settings(capacity: u64) -> settings::Session {
-        settings::Session {
-            store: settings::Store::Memory,
-            ca_file: None,
-            capacity,
-            idle_timeout: Duration::from_hours(1),
-            max_lifetime: Duration::from_hours(8),
-            per_person: 50,
-            cookie_name: "session".to_owned(),
-            cookie_name_is_set: false,
-            cookie_secrets: Vec::new(),
-            refresh_before: Duration::from_mins(5),
-            logout_routes: Vec::new(),
-        }
-    }
-
-    fn tokens(now: Instant) -> Tokens {
-        Tokens {
-            access: Secret::new("token"),
-            refresh: None,
-            scopes: Vec::new().into(),
-            received: now,
-            generation: 0,
-            expires_at: now + Duration::from_hours(1),
-        }
-    }
-
-    #[test]
-    fn what_moka_lets_go_is_not_found_any_more() {
-        let settings = settings(10);
-        let lifetimes = Lifetimes::new(&settings);
-        let sessions = Sessions::new(&settings, Box::new(|_| {}));
-        let now = Instant::now();
-        let made: Vec<_> = (0..30).map(|_| sessions.create(None, tokens(now), 50, now).1).collect();
-        sessions.tidy(lifetimes, now);
-        let found = |now| {
-            made.iter().filter(|made| sessions.find(&made.key, lifetimes, now).is_some()).count()
-        };
-        assert_eq!((found(now), sessions.count()), (10, 10));
-        let later = now + Duration::from_hours(1);
-        sessions.tidy(lifetimes, later);
-        assert_eq!((found(later), sessions.count()), (0, 0));
-        assert_eq!(sessions.index.all_that(|_| true).len(), 0);
-    }
 }

@@ -1,15 +1,22 @@
 //! The life of a session: made by a completed login, found by its cookie, ended once for all.
 //!
-//! Sessions live in memory. This room knows tokens and people, and nothing of requests but their
-//! cookies; who may do what with a session is for [`crate::access`].
+//! Each process holds the sessions that it serves in memory ([`held`]). Where they are kept besides
+//! is for [`store`] to know: nowhere, or in a store that replicas share ([`shared`]). This room
+//! knows tokens and people, and nothing of requests but their cookies; who may do what with a
+//! session is for [`crate::access`].
 
 pub mod cookie;
 pub mod fields;
+mod held;
 pub mod id;
 mod index;
 mod people;
+mod place;
 pub mod refresh;
+mod sessions;
+mod shared;
 pub mod slept;
+mod store;
 pub mod tokens;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -17,18 +24,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use moka::notification::RemovalCause;
 use tokio::sync::Notify;
 
 use self::id::{PublicHash, SessionId, SessionKey};
-use self::index::Index;
-use self::people::People;
+use self::place::Place;
 use self::refresh::Renewal;
+pub use self::sessions::{EvictionNotice, NewSession, Sessions};
 use self::tokens::Tokens;
 use crate::bitbucket::Person;
 use crate::config::settings;
+pub use crate::store::StoreError;
 
-/// How often, at most, moka hears that a session is in use.
+/// How often, at most, moka and the store hear that a session is in use.
 const USE_TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// One person's login in one browser.
@@ -41,12 +48,13 @@ pub struct Session {
     /// Bitbucket gave a refresh token. Without one the session ends with its access token.
     is_renewable: bool,
     /// Milliseconds from `created` until which a request may go on without a closer look: the
-    /// access token's expiry, or 0 while it is being refreshed.
+    /// access token's expiry, or the next look into the shared store if that comes first, or 0
+    /// while the token is being refreshed. Changed under the lock of `renewal` only.
     good_until: AtomicU64,
     created: Instant,
     /// Seconds from `created` to the last request.
     last_used: AtomicU64,
-    /// Seconds from `created` to the last use that moka heard of.
+    /// Seconds from `created` to the last use that moka and the store heard of.
     told: AtomicU64,
     ended: AtomicBool,
     end_notice: Notify,
@@ -60,6 +68,8 @@ pub struct Session {
     awaited: AtomicU64,
     /// A token just refreshed was a 401 too: `codescan.retry_on_401` is off for this session.
     distrusts_401: AtomicBool,
+    /// In the store that replicas share, where there is one.
+    place: Option<Box<Place>>,
 }
 
 /// How long sessions live, as the settings say.
@@ -76,13 +86,44 @@ impl Lifetimes {
 }
 
 impl Session {
+    fn new(
+        id: &SessionId,
+        person: Option<Arc<Person>>,
+        tokens: Tokens,
+        created: Instant,
+        place: Option<Box<Place>>,
+    ) -> Self {
+        let session = Self {
+            key: id.key(),
+            person: ArcSwapOption::new(person),
+            public_hash: id.public_hash(),
+            is_renewable: tokens.refresh.is_some(),
+            good_until: AtomicU64::new(0),
+            tokens: ArcSwap::from_pointee(tokens),
+            created,
+            last_used: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            end_notice: Notify::new(),
+            renewal: Mutex::default(),
+            in_use: AtomicBool::new(false),
+            in_flight: AtomicU32::new(0),
+            awaited: AtomicU64::new(0),
+            distrusts_401: AtomicBool::new(false),
+            place,
+        };
+        session.open();
+        session
+    }
+
     /// Whether a request may still use the session. By value, as a worker may hold what the
     /// store has dropped.
     pub fn is_live(&self, lifetimes: Lifetimes, now: Instant) -> bool {
         !self.has_ended() && !self.remaining(lifetimes, now).is_zero()
     }
 
-    /// Whether a request may go on at once: the access token lives, and is not being refreshed.
+    /// Whether a request may go on at once: the access token lives and is not being refreshed, and
+    /// nothing speaks against what is known here of the session.
     pub fn has_good_token(&self, now: Instant) -> bool {
         self.millis(now) < self.good_until.load(Ordering::Acquire)
     }
@@ -97,13 +138,14 @@ impl Session {
         self.person.load()
     }
 
-    /// Requests go on until the access token expires.
-    fn open_until_expiry(&self) {
+    /// Requests go on until the access token expires, or the session must be looked up again.
+    fn open(&self) {
         let expiry = self.millis(self.tokens().expires_at);
-        self.good_until.store(expiry, Ordering::Release);
+        let confirmed_until = self.place.as_ref().map_or(u64::MAX, |place| place.confirmed_until());
+        self.good_until.store(expiry.min(confirmed_until), Ordering::Release);
     }
 
-    /// Requests wait, or look closer, until [`Session::open_until_expiry`].
+    /// Requests wait, or look closer, until [`Session::open`].
     fn hold_requests(&self) {
         self.good_until.store(0, Ordering::Release);
     }
@@ -140,18 +182,24 @@ impl Session {
         left.min(self.tokens().expires_at.saturating_duration_since(now))
     }
 
-    /// Notes a request. Whether moka should hear of it.
+    /// Notes a request. Whether moka and the store should hear of it.
     fn touch(&self, now: Instant) -> bool {
-        let used = now.saturating_duration_since(self.created).as_secs();
-        if used > self.last_used.load(Ordering::Relaxed) {
-            self.last_used.store(used, Ordering::Relaxed);
-        }
+        let used = self.note_use(now);
         let is_news =
             used.saturating_sub(self.told.load(Ordering::Relaxed)) >= USE_TOLD_EVERY.as_secs();
         if is_news {
             self.told.store(used, Ordering::Relaxed);
         }
         is_news
+    }
+
+    /// Seconds from `created` to `at`, which may have been elsewhere.
+    fn note_use(&self, at: Instant) -> u64 {
+        let used = at.saturating_duration_since(self.created).as_secs();
+        if used > self.last_used.load(Ordering::Relaxed) {
+            self.last_used.store(used, Ordering::Relaxed);
+        }
+        used
     }
 
     fn last_use(&self) -> Instant {
@@ -181,140 +229,5 @@ impl Session {
     /// The person's Bitbucket user name, or nothing where it is not known.
     pub fn user(&self) -> String {
         self.person().as_ref().map(|person| person.name.clone()).unwrap_or_default()
-    }
-}
-
-/// Called with the reason when a session is removed before its life was over.
-pub type EvictionNotice = Box<dyn Fn(&'static str) + Send + Sync>;
-
-/// All sessions of this process.
-pub struct Sessions {
-    /// Owns them: their number, and which of them goes first.
-    live: moka::sync::Cache<SessionKey, Arc<Session>>,
-    index: Arc<Index>,
-    people: People,
-    /// Those of the last login: they are the same for nearly all, and held once.
-    scopes: Mutex<Arc<[String]>>,
-    on_eviction: Arc<EvictionNotice>,
-}
-
-impl Sessions {
-    /// `on_eviction` hears of sessions that go because of a limit.
-    pub fn new(settings: &settings::Session, on_eviction: EvictionNotice) -> Self {
-        let on_eviction = Arc::new(on_eviction);
-        let notice = Arc::clone(&on_eviction);
-        let index = Arc::new(Index::new());
-        let indexed = Arc::clone(&index);
-        let live = moka::sync::Cache::builder()
-            .max_capacity(settings.capacity)
-            // The default policy refuses new keys when full: a fresh login would vanish.
-            .eviction_policy(moka::policy::EvictionPolicy::lru())
-            .eviction_listener(move |key, session: Arc<Session>, cause| {
-                session.mark_ended();
-                indexed.remove(&key);
-                if cause == RemovalCause::Size {
-                    notice("capacity");
-                }
-            })
-            .build();
-        Self { live, index, people: People::default(), scopes: Mutex::default(), on_eviction }
-    }
-
-    /// A new session with a new id, for a completed login.
-    pub fn create(
-        &self,
-        person: Option<Person>,
-        mut tokens: Tokens,
-        per_person: usize,
-        now: Instant,
-    ) -> (SessionId, Arc<Session>) {
-        let id = SessionId::generate();
-        self.share_scopes(&mut tokens.scopes);
-        let session = Arc::new(Session {
-            key: id.key(),
-            person: ArcSwapOption::new(person.map(|person| self.people.share(person))),
-            public_hash: id.public_hash(),
-            is_renewable: tokens.refresh.is_some(),
-            good_until: AtomicU64::new(0),
-            tokens: ArcSwap::from_pointee(tokens),
-            created: now,
-            last_used: AtomicU64::new(0),
-            told: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
-            end_notice: Notify::new(),
-            renewal: Mutex::default(),
-            in_use: AtomicBool::new(false),
-            in_flight: AtomicU32::new(0),
-            awaited: AtomicU64::new(0),
-            distrusts_401: AtomicBool::new(false),
-        });
-        session.open_until_expiry();
-        self.index.insert(Arc::clone(&session));
-        self.live.insert(session.key, Arc::clone(&session));
-        for surplus in self.people.add(&session, per_person) {
-            self.end(&surplus);
-            (self.on_eviction)("per_person");
-        }
-        (id, session)
-    }
-
-    fn share_scopes(&self, scopes: &mut Arc<[String]>) {
-        let mut last = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        if *last == *scopes {
-            *scopes = Arc::clone(&last);
-        } else {
-            *last = Arc::clone(scopes);
-        }
-    }
-
-    /// Whether the session is this person's, who may have been renamed.
-    fn know_again(&self, session: &Session, person: Person) -> bool {
-        let known = session.person.load();
-        if known.as_ref().is_some_and(|known| !known.is_same_as(&person)) {
-            return false;
-        }
-        let tells_less = person.id.is_none() && known.as_ref().is_some_and(|it| it.id.is_some());
-        if !tells_less {
-            session.person.store(Some(self.people.share(person)));
-        }
-        true
-    }
-
-    /// The live session with this key; notes its use.
-    pub fn find(
-        &self,
-        key: &SessionKey,
-        lifetimes: Lifetimes,
-        now: Instant,
-    ) -> Option<Arc<Session>> {
-        let session = self.index.find(key)?;
-        if !session.is_live(lifetimes, now) {
-            self.end(&session);
-            return None;
-        }
-        if session.touch(now) {
-            self.live.get(key);
-        }
-        Some(session)
-    }
-
-    /// Ends a session: from now on no request finds it, on any worker.
-    pub fn end(&self, session: &Session) {
-        session.mark_ended();
-        self.live.invalidate(&session.key);
-    }
-
-    /// How many sessions there are, roughly.
-    pub fn count(&self) -> u64 {
-        self.live.entry_count()
-    }
-
-    /// Ends what has run out, so that memory and the count follow time. Called now and then.
-    pub fn tidy(&self, lifetimes: Lifetimes, now: Instant) {
-        for session in self.index.all_that(|session| !session.is_live(lifetimes, now)) {
-            self.end(&session);
-        }
-        self.live.run_pending_tasks();
-        self.people.tidy();
     }
 }

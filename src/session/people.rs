@@ -57,7 +57,7 @@ impl People {
 }
 
 /// What stays the same where a person is renamed; the name where there is no more.
-fn identity(person: &Person) -> String {
+pub fn identity(person: &Person) -> String {
     person.id.map_or_else(|| person.name.to_lowercase(), |id| format!("#{id}"))
 }
 

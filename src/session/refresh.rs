@@ -18,16 +18,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use self::attempt::Flight;
 use self::due::{Due, DueQueue};
+pub use self::setback::Obstacle;
 use self::setback::Setback;
 use super::tokens::Tokens;
 use super::{Session, Sessions};
-use crate::bitbucket::{Client, TokenError};
+use crate::bitbucket::Client;
 use crate::telemetry::metrics::Metrics;
 
 /// Calls to Bitbucket at a time.
@@ -52,8 +52,8 @@ pub type CurrentTerms = Box<dyn Fn() -> Option<Terms> + Send + Sync>;
 pub enum NoToken {
     /// The session has ended.
     Ended,
-    /// Bitbucket gives none at the moment. The session is kept.
-    Trouble { error: TokenError, retry_after: Duration },
+    /// None is to be had at the moment. The session is kept.
+    Trouble { error: Obstacle, retry_after: Duration },
 }
 
 /// What of a session's refresh is under way, and what went wrong with the last.
@@ -62,6 +62,14 @@ pub struct Renewal {
     flight: Option<Progress>,
     /// Boxed, as each session has room for one and few have one.
     setback: Option<Box<Setback>>,
+    /// One more than the generation of the tokens that Bitbucket has refused for good, or 0.
+    refused: u64,
+}
+
+impl Renewal {
+    pub(super) fn is_under_way(&self) -> bool {
+        self.flight.is_some()
+    }
 }
 
 /// Turns `true` when new tokens are stored, and closes when all is done.
@@ -72,21 +80,15 @@ pub struct Refresher {
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
     terms: CurrentTerms,
-    control: Handle,
     turns: Semaphore,
     due: DueQueue,
 }
 
 impl Refresher {
-    /// All of it runs on `control`.
-    pub fn new(
-        sessions: Arc<Sessions>,
-        metrics: Arc<Metrics>,
-        terms: CurrentTerms,
-        control: Handle,
-    ) -> Self {
+    /// All of it runs on the control runtime of `sessions`.
+    pub fn new(sessions: Arc<Sessions>, metrics: Arc<Metrics>, terms: CurrentTerms) -> Self {
         let (turns, due) = (Semaphore::new(AT_A_TIME), DueQueue::default());
-        Self { sessions, metrics, terms, control, turns, due }
+        Self { sessions, metrics, terms, turns, due }
     }
 
     /// A request uses the session: its tokens are to be refreshed before they expire.
@@ -106,6 +108,7 @@ impl Refresher {
     /// Waits for a token that a request can go on with. The wait ends with the refresh that is
     /// under way, which two calls' time bounds; may be dropped at any time, the refresh goes on.
     pub async fn ready(self: &Arc<Self>, session: &Arc<Session>) -> Result<(), NoToken> {
+        self.sessions.look_up(session).await;
         let _waiter = self.metrics.refresh_waiter();
         let tokens = Arc::clone(&session.tokens());
         let flight = if tokens.has_expired(Instant::now()) {
@@ -130,7 +133,7 @@ impl Refresher {
 
     /// The machine has slept so long: all tokens are older than they seem.
     pub fn slept(&self, by: Duration) {
-        for session in self.sessions.index.all_that(|session| session.is_renewable) {
+        for session in self.sessions.held.all_that(|session| session.is_renewable) {
             session.age(by);
             if session.in_use.load(Ordering::SeqCst) {
                 self.queue(&session);
@@ -191,12 +194,12 @@ impl Refresher {
         session.awaited.store(0, Ordering::SeqCst);
         // A runtime that is shutting down drops what it is given, which then lands and locks.
         drop(renewal);
-        self.control.spawn(flight.fly());
+        self.sessions.tasks.spawn_on(flight.fly(), &self.sessions.control);
         Some(progress)
     }
 
     /// The flight is over: `error` if there are no new tokens.
-    fn land(&self, session: &Arc<Session>, error: Option<TokenError>) {
+    fn land(&self, session: &Arc<Session>, error: Option<Obstacle>) {
         let now = Instant::now();
         let mut renewal = session.renewal();
         let before = renewal.setback.take();
@@ -204,7 +207,7 @@ impl Refresher {
             |error| Box::new(Setback::after(before.as_deref(), error, now, fastrand::f64()));
         renewal.setback = error.map(failed);
         renewal.flight = None;
-        session.open_until_expiry();
+        session.open();
         let next_try = renewal.setback.as_ref().map(|setback| setback.next_try(false));
         drop(renewal);
         self.look_ahead(session, next_try, now);
@@ -280,17 +283,26 @@ impl Session {
         }
     }
 
+    fn is_refused(&self, tokens: &Tokens) -> bool {
+        self.renewal().refused > tokens.generation
+    }
+
+    /// Bitbucket does not accept the refresh token of these any more: it must not be sent again.
+    fn note_refusal(&self, tokens: &Tokens) {
+        self.renewal().refused = tokens.generation + 1;
+    }
+
     fn age(&self, by: Duration) {
         let renewal = self.renewal();
         self.tokens.store(Arc::new(self.tokens().older_by(by)));
         if renewal.flight.is_none() {
-            self.open_until_expiry();
+            self.open();
         }
     }
 
     /// Puts the newer pair in the place of the older. Under the lock, as nothing else may change
     /// the tokens meanwhile.
-    fn store(&self, tokens: Tokens) {
+    pub(super) fn store(&self, tokens: Tokens) {
         let _renewal = self.renewal();
         if tokens.generation > self.tokens().generation {
             self.tokens.store(Arc::new(tokens));

@@ -13,6 +13,7 @@ const LATEST_BEFORE_EXPIRY: Duration = Duration::from_secs(30);
 const YOUNG: Duration = Duration::from_mins(1);
 
 /// One pair of tokens. It is never changed: a refresh puts another in its place.
+#[derive(Clone)]
 pub struct Tokens {
     pub access: Secret,
     pub refresh: Option<Secret>,
@@ -60,13 +61,15 @@ impl Tokens {
     pub(super) fn older_by(&self, slept: Duration) -> Self {
         let earlier = |at: Instant| at.checked_sub(slept).unwrap_or(at);
         Self {
-            access: self.access.clone(),
-            refresh: self.refresh.clone(),
-            scopes: Arc::clone(&self.scopes),
             received: earlier(self.received),
             expires_at: earlier(self.expires_at),
-            generation: self.generation,
+            ..self.clone()
         }
+    }
+
+    /// The same pair as a new generation, with which something else is told.
+    pub(super) fn next_edition(&self) -> Self {
+        Self { generation: self.generation + 1, ..self.clone() }
     }
 
     pub fn has_expired(&self, now: Instant) -> bool {
@@ -100,7 +103,8 @@ impl Tokens {
         }
     }
 
-    fn life(&self) -> Duration {
+    /// From when they were received to when the access token expires.
+    pub(super) fn life(&self) -> Duration {
         self.expires_at.saturating_duration_since(self.received)
     }
 }

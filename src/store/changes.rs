@@ -113,6 +113,8 @@ impl Listener {
                 Ok(ended) => {
                     pause = Pause::new();
                     self.health.is_deaf(&ended);
+                    // What came since it failed was not heard.
+                    self.ear.tell(Change::Everything);
                 }
                 Err(trouble) => self.health.is_deaf(&trouble),
             }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::trouble::StoreError;
@@ -94,7 +95,7 @@ impl fmt::Debug for RecordKey {
 }
 
 /// Stands for a person without telling who it is: a keyed hash.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PersonKey(String);
 
 impl PersonKey {

@@ -30,6 +30,15 @@ pub enum Lock {
     Held(Duration),
 }
 
+/// What the owner of a lock knows of the attempt that it noted ([`Store::note_attempt`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// Nothing can come of it any more: the note goes.
+    Over,
+    /// Something may still come of it.
+    Open,
+}
+
 impl Store {
     /// Takes the lock of a record, or prolongs it if the token holds it already. A token whose
     /// request failed may be used again. One round trip.
@@ -48,8 +57,14 @@ impl Store {
     }
 
     /// Gives a lock back; `false` if it was not (any more) the token's. One round trip.
-    pub async fn unlock(&self, name: RecordName, token: &LockToken) -> Result<bool, StoreError> {
-        let call = Call::new(&UNLOCK, [name.lock()]).arg(&token.0);
+    pub async fn unlock(
+        &self,
+        name: RecordName,
+        token: &LockToken,
+        attempt: Attempt,
+    ) -> Result<bool, StoreError> {
+        let is_over = u8::from(attempt == Attempt::Over);
+        let call = Call::new(&UNLOCK, [name.lock(), name.record()]).arg(&token.0).arg(is_over);
         self.link.run(call).await
     }
 }

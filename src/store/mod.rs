@@ -36,7 +36,7 @@ use self::health::Health;
 pub use self::health::{Condition, HealthReport};
 pub use self::key::{PersonKey, RecordKey, RecordName};
 use self::link::Link;
-pub use self::lock::{Lock, LockToken};
+pub use self::lock::{Attempt, Lock, LockToken};
 pub use self::records::{Lives, Loaded, Replaced};
 pub use self::trouble::{StoreError, Trouble};
 use crate::config::settings::RedisAddress;

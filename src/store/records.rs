@@ -25,6 +25,8 @@ pub struct Loaded {
     pub generation: u64,
     /// As it was before it was sealed.
     pub value: Zeroizing<Vec<u8>>,
+    /// Since this generation was written.
+    pub written_ago: Duration,
     pub unused_for: Duration,
     /// To the end of its whole life.
     pub ends_in: Duration,
@@ -128,13 +130,14 @@ impl Store {
 }
 
 /// What `load.lua` returns.
-type Row = (u64, Vec<u8>, i64, i64, i64, i64);
+type Row = (u64, Vec<u8>, i64, i64, i64, i64, i64);
 
 fn loaded(key: &RecordKey, row: Row) -> Result<Loaded, StoreError> {
-    let (generation, sealed, unused_for, ends_in, expires_in, attempted_ago) = row;
+    let (generation, sealed, written_ago, unused_for, ends_in, expires_in, attempted_ago) = row;
     Ok(Loaded {
         generation,
         value: key.open(generation, &sealed)?,
+        written_ago: duration(written_ago),
         unused_for: duration(unused_for),
         ends_in: duration(ends_in),
         expires_in: duration(expires_in),

@@ -58,6 +58,26 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// In a few fixed words.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotYet => "no connection yet",
+            Self::Unreachable => "cannot be reached",
+            Self::TimedOut => "no answer in time",
+            Self::Dropped => "the connection broke",
+            Self::SignIn => "refuses user or password",
+            Self::NotPermitted => "lacks a permission",
+            Self::ReadOnly => "is a read-only replica",
+            Self::NoMaster => "no Sentinel tells a master",
+            Self::Loading => "is loading its data",
+            Self::ClusterDown => "a part of the cluster is down",
+            Self::OutOfMemory => "is out of memory",
+            Self::TooOld => "is older than Redis 6.2",
+            Self::Tls(_) | Self::CaFile(_) => "TLS failed",
+            Self::Odd => "answers oddly",
+        }
+    }
+
     /// Of an error of the client crate, whose own words may hold keys and addresses.
     pub(super) fn of(error: &RedisError) -> Self {
         match error.kind() {

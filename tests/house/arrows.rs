@@ -50,7 +50,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("error", &["config"]),
     ("access", &["config"]),
     // Of telemetry, the metrics that refreshes count.
-    ("session", &["bitbucket", "telemetry", "seal", "config", "secret"]),
+    ("session", &["bitbucket", "store", "telemetry", "seal", "config", "secret"]),
     ("store", &["seal", "tls", "config"]),
     ("bitbucket", &["tls", "config", "secret"]),
     ("forward", &["telemetry", "config", "digits"]),

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use codescan_oauth_proxy::config::settings::CookieSecret;
 use codescan_oauth_proxy::seal::{Sealer, random};
 use codescan_oauth_proxy::store::{
-    Change, Changes, Lives, Loaded, Lock, LockToken, PersonKey, RecordKey, Replaced, Store,
-    StoreError,
+    Attempt, Change, Changes, Lives, Loaded, Lock, LockToken, PersonKey, RecordKey, Replaced,
+    Store, StoreError,
 };
 
 use crate::server;
@@ -168,10 +168,14 @@ async fn a_lock_has_one_owner(one: &Store, other: &Store) {
         panic!("it is taken");
     };
     assert!(remaining > long / 2 && remaining <= long);
-    assert_eq!(other.unlock(name, &theirs).await, Ok(false), "only the owner gives it back");
-    assert_eq!(one.unlock(name, &mine).await, Ok(true));
+    assert_eq!(
+        other.unlock(name, &theirs, Attempt::Over).await,
+        Ok(false),
+        "only the owner gives it back"
+    );
+    assert_eq!(one.unlock(name, &mine, Attempt::Over).await, Ok(true));
     assert_eq!(other.lock(name, &theirs, long).await, Ok(Lock::Ours));
-    assert_eq!(one.unlock(name, &mine).await, Ok(false), "it is another's now");
+    assert_eq!(one.unlock(name, &mine, Attempt::Over).await, Ok(false), "it is another's now");
 }
 
 async fn a_lock_outlives_a_dead_owner_by_its_time_only(one: &Store, other: &Store) {

@@ -6,17 +6,29 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::setback::Obstacle;
 use super::{Progress, Refresher, Terms};
 use crate::bitbucket::{Cause, PeopleError, Person, TokenError, TokenSet};
 use crate::session::Session;
+use crate::session::shared::turn::Turn;
+use crate::session::store::{Saved, Store, Whose};
 use crate::session::tokens::Tokens;
+use crate::store::StoreError;
 
 /// A refresh under way. In whatever way it ends, it lands.
 pub struct Flight {
     refresher: Arc<Refresher>,
     session: Arc<Session>,
     progress: watch::Sender<bool>,
-    error: Option<TokenError>,
+    error: Option<Obstacle>,
+}
+
+/// What came of a turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Renewed {
+    Yes,
+    /// Newer tokens are there, or the session is over.
+    NotNeeded,
 }
 
 /// Why a session cannot go on with its new tokens.
@@ -41,7 +53,7 @@ impl Flight {
     pub fn new(refresher: Arc<Refresher>, session: Arc<Session>) -> (Self, Progress) {
         let (progress, watched) = watch::channel(false);
         // What is left if it is dropped half-way.
-        let error = Some(Cause::Broken.into());
+        let error = Some(TokenError::from(Cause::Broken).into());
         (Self { refresher, session, progress, error }, watched)
     }
 
@@ -51,42 +63,80 @@ impl Flight {
     }
 
     /// An error leaves the session as it is, to be tried again.
-    async fn refresh(&self) -> Result<(), TokenError> {
-        let terms = (self.refresher.terms)().ok_or(Cause::Broken)?;
+    async fn refresh(&self) -> Result<(), Obstacle> {
+        let terms = (self.refresher.terms)().ok_or(TokenError::from(Cause::Broken))?;
+        let mut turn = match self.store().take_turn(&self.session, terms.timeout).await {
+            Ok(Whose::Ours(turn)) => turn,
+            Ok(Whose::Settled) => return Ok(()),
+            Err(error) => return Err(self.report_store(error)),
+        };
+        let outcome = self.renew(&terms, &mut turn).await;
+        self.store().give_back(&self.session, turn);
+        if outcome? == Renewed::Yes {
+            let result = self.look_up(&terms).await;
+            self.refresher.metrics.token_refreshed(result);
+        }
+        Ok(())
+    }
+
+    async fn renew(&self, terms: &Terms, turn: &mut Turn) -> Result<Renewed, Obstacle> {
         let old = Arc::clone(&self.session.tokens());
-        match self.ask(&terms, &old).await {
+        if self.session.is_refused(&old) {
+            return self.follow_refusal(turn).await;
+        }
+        match self.ask(terms, &old).await {
             Ok(Some(set)) => {
                 // Before anything else is asked: the old pair is dead.
                 self.session.store(old.followed_by(set, Instant::now()));
                 self.progress.send_replace(true);
                 self.refresher.metrics.client_is_accepted(true);
-                let result = self.look_up(&terms).await;
-                self.refresher.metrics.token_refreshed(result);
-                Ok(())
+                if self.store().save(&self.session, turn).await == Saved::Ended {
+                    self.revoke(terms).await;
+                }
+                Ok(Renewed::Yes)
             }
-            Ok(None) => Ok(()),
-            Err(TokenError::InvalidGrant) => {
-                self.end("Bitbucket does not accept its refresh token any more");
-                self.refresher.metrics.token_refreshed("invalid_grant");
-                Ok(())
+            Ok(None) => Ok(Renewed::NotNeeded),
+            Err(Obstacle::Bitbucket(TokenError::InvalidGrant)) => {
+                self.session.note_refusal(&old);
+                self.follow_refusal(turn).await
             }
-            Err(error) => {
+            Err(Obstacle::Store(error)) => Err(self.report_store(error)),
+            Err(Obstacle::Bitbucket(error)) => {
                 self.report(&error);
-                Err(error)
+                Err(error.into())
             }
         }
     }
 
     /// `Ok(None)` if nobody needs new tokens any more.
-    async fn ask(&self, terms: &Terms, old: &Tokens) -> Result<Option<TokenSet>, TokenError> {
+    async fn ask(&self, terms: &Terms, old: &Tokens) -> Result<Option<TokenSet>, Obstacle> {
         let late = Cause::TimedOut { after: terms.timeout, sent: false };
         let turn = timeout(terms.timeout, self.refresher.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(late.into()) };
+        let Ok(Ok(_turn)) = turn else { return Err(TokenError::from(late).into()) };
         let Some(refresh_token) = old.refresh.as_ref().filter(|_| !self.session.has_ended()) else {
             return Ok(None);
         };
+        self.store().about_to_send(&self.session).await?;
         let asked = terms.bitbucket.refresh(refresh_token);
-        self.timed("refresh", asked).await.map(Some)
+        Ok(Some(self.timed("refresh", asked).await?))
+    }
+
+    /// Bitbucket does not accept the refresh token any more: that ends the session, unless another
+    /// replica has what it was changed for.
+    async fn follow_refusal(&self, turn: &Turn) -> Result<Renewed, Obstacle> {
+        match self.store().has_newer(&self.session, turn).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.end("Bitbucket does not accept its refresh token any more");
+                self.refresher.metrics.token_refreshed("invalid_grant");
+            }
+            Err(error) => return Err(self.report_store(error)),
+        }
+        Ok(Renewed::NotNeeded)
+    }
+
+    fn store(&self) -> &Store {
+        &self.refresher.sessions.store
     }
 
     /// Asks again who the person is; what comes of it, for the metric.
@@ -96,17 +146,28 @@ impl Flight {
             return "success";
         }
         let tokens = Arc::clone(&self.session.tokens());
+        let known = self.session.person().clone();
         let person = self.timed("whoami", terms.bitbucket.whoami(&tokens.access)).await;
-        let Err(unfit) = self.judge(person) else { return "success" };
+        let Err(unfit) = self.judge(person) else {
+            if *self.session.person() != known {
+                self.store().save_person(&self.session).await;
+            }
+            return "success";
+        };
         self.end(match unfit {
             Unfit::DeadToken => "Bitbucket does not accept its new access token",
             Unfit::Inactive => "the person is not active in Bitbucket any more",
             Unfit::OtherPerson => "its new tokens are another person's",
         });
+        self.revoke(terms).await;
+        unfit.label()
+    }
+
+    async fn revoke(&self, terms: &Terms) {
+        let tokens = Arc::clone(&self.session.tokens());
         if let Err(error) = terms.bitbucket.revoke(&tokens.access, tokens.refresh.as_ref()).await {
             tracing::warn!("the tokens of a session that ended could not be revoked: {error}");
         }
-        unfit.label()
     }
 
     fn judge(&self, person: Result<Option<Person>, PeopleError>) -> Result<(), Unfit> {
@@ -144,6 +205,12 @@ impl Flight {
             metrics.token_refreshed("bitbucket_unreachable");
         }
         tracing::warn!(user, "tokens could not be refreshed: {error}");
+    }
+
+    fn report_store(&self, error: StoreError) -> Obstacle {
+        self.refresher.metrics.token_refreshed("session_store_unavailable");
+        tracing::warn!(user = self.session.user(), "tokens could not be refreshed: {error}");
+        Obstacle::Store(error)
     }
 
     async fn timed<T>(&self, call: &'static str, asked: impl Future<Output = T>) -> T {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bitbucket::TokenError;
+use crate::store::StoreError;
 
 /// The first pause; each further one is twice as long.
 const FIRST: Duration = Duration::from_secs(1);
@@ -14,10 +15,23 @@ const LONGEST_WAITED_FOR: Duration = Duration::from_secs(10);
 /// somebody has changed a setting.
 const LONGEST: Duration = Duration::from_mins(1);
 
+/// The longest pause where the shared store does not answer: that it is back is known at once, and
+/// asking it costs little.
+const LONGEST_FOR_STORE: Duration = Duration::from_secs(2);
+
+/// What kept a refresh from bringing new tokens.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Obstacle {
+    #[error(transparent)]
+    Bitbucket(#[from] TokenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Refreshes of one session that failed, one after the other.
 #[derive(Debug)]
 pub struct Setback {
-    pub error: TokenError,
+    pub error: Obstacle,
     since: Instant,
     failures: u32,
     /// From 0 to 1: spreads sessions that failed together.
@@ -26,7 +40,7 @@ pub struct Setback {
 
 impl Setback {
     /// One more failure, after `before`.
-    pub fn after(before: Option<&Self>, error: TokenError, now: Instant, jitter: f64) -> Self {
+    pub fn after(before: Option<&Self>, error: Obstacle, now: Instant, jitter: f64) -> Self {
         let failures = before.map_or(0, |before| before.failures).saturating_add(1);
         Self { error, since: now, failures, jitter }
     }
@@ -35,7 +49,8 @@ impl Setback {
     /// is over.
     pub fn next_try(&self, somebody_waits: bool) -> Instant {
         let longest = match (&self.error, somebody_waits) {
-            (TokenError::WrongClient, _) | (_, false) => LONGEST,
+            (Obstacle::Store(_), _) => LONGEST_FOR_STORE,
+            (Obstacle::Bitbucket(TokenError::WrongClient), _) | (_, false) => LONGEST,
             (_, true) => LONGEST_WAITED_FOR,
         };
         let doubled = FIRST.saturating_mul(1 << (self.failures - 1).min(16));
@@ -45,12 +60,17 @@ impl Setback {
 
     fn asked_pause(&self) -> Duration {
         match &self.error {
-            TokenError::Unreachable { retry_after, .. } => retry_after.unwrap_or_default(),
-            TokenError::WrongClient
-            | TokenError::RedirectMismatch
-            | TokenError::InvalidGrant
-            | TokenError::Refused { .. }
-            | TokenError::Nonsense(_) => Duration::ZERO,
+            Obstacle::Bitbucket(TokenError::Unreachable { retry_after, .. }) => {
+                retry_after.unwrap_or_default()
+            }
+            Obstacle::Bitbucket(
+                TokenError::WrongClient
+                | TokenError::RedirectMismatch
+                | TokenError::InvalidGrant
+                | TokenError::Refused { .. }
+                | TokenError::Nonsense(_),
+            )
+            | Obstacle::Store(_) => Duration::ZERO,
         }
     }
 }
@@ -71,7 +91,7 @@ mod tests {
         let mut last: Option<Setback> = None;
         let mut pauses = Vec::new();
         for _ in 0..tries {
-            let setback = Setback::after(last.as_ref(), error.clone(), now, jitter);
+            let setback = Setback::after(last.as_ref(), error.clone().into(), now, jitter);
             pauses.push(setback.next_try(waits).duration_since(now).as_secs_f64());
             last = Some(setback);
         }

@@ -1,5 +1,6 @@
 //! The corners of a refresh, and who meets in them.
 
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -8,24 +9,26 @@ use crate::bitbucket::testing::{Server, client, json, settings as link};
 use crate::config::settings::Bitbucket;
 use crate::secret::Secret;
 use crate::session::Lifetimes;
-use crate::session::index::tests::settings;
+use crate::session::id::SessionId;
 
 fn session(refresh: Option<&str>) -> (Sessions, Arc<Session>, Instant) {
-    let sessions = Sessions::new(&settings(10), Box::new(|_| {}));
+    let sessions = Sessions::in_memory(10, Box::new(|_| {}), Handle::current());
     let set = TokenSet {
         access_token: Secret::new("a"),
         refresh_token: refresh.map(Secret::new),
         expires_in: Duration::from_hours(1),
         scopes: Vec::new(),
     };
-    let now = Instant::now();
-    let (_, session) = sessions.create(None, Tokens::new(set, now), 50, now);
+    let (id, now) = (SessionId::generate(), Instant::now());
+    let session = Session::new(&id, None, Tokens::new(set, now), now, None);
+    let session = sessions.held.insert(session);
     (sessions, session, now)
 }
 
-#[test]
-fn the_session_outlives_its_token_if_that_can_be_renewed() {
-    let lifetimes = Lifetimes::new(&settings(10));
+#[tokio::test]
+async fn the_session_outlives_its_token_if_that_can_be_renewed() {
+    let hours = Duration::from_hours;
+    let lifetimes = Lifetimes { idle: hours(1), absolute: hours(8) };
     let almost = Duration::from_secs(3599);
     for (refresh, outlives) in [(Some("r"), true), (None, false)] {
         let (_sessions, session, now) = session(refresh);
@@ -36,8 +39,8 @@ fn the_session_outlives_its_token_if_that_can_be_renewed() {
     }
 }
 
-#[test]
-fn after_a_sleep_tokens_are_older() {
+#[tokio::test]
+async fn after_a_sleep_tokens_are_older() {
     let (_sessions, session, now) = session(Some("r"));
     session.age(Duration::from_mins(50));
     assert!(session.has_good_token(now + Duration::from_secs(599)));
@@ -47,8 +50,8 @@ fn after_a_sleep_tokens_are_older() {
     assert!(!session.has_good_token(now) && !session.has_ended());
 }
 
-#[test]
-fn an_older_pair_never_takes_a_newer_ones_place() {
+#[tokio::test]
+async fn an_older_pair_never_takes_a_newer_ones_place() {
     let (_sessions, session, now) = session(Some("r"));
     let set = |access: &str| TokenSet {
         access_token: Secret::new(access),
@@ -81,7 +84,7 @@ fn refresher(server: &Server, sessions: Sessions) -> Arc<Refresher> {
         Some(Terms { bitbucket: bitbucket.clone(), timeout, refresh_before })
     };
     let metrics = Arc::new(Metrics::new(1));
-    Arc::new(Refresher::new(Arc::new(sessions), metrics, Box::new(terms), Handle::current()))
+    Arc::new(Refresher::new(Arc::new(sessions), metrics, Box::new(terms)))
 }
 
 /// What was presented, in the order of arrival.

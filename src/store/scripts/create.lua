@@ -8,6 +8,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], 'g', ARGV[1], 'v', ARGV[2],
-  'u', string.format('%.0f', now), 'd', string.format('%.0f', now + ARGV[3]))
+  'w', string.format('%.0f', now), 'u', string.format('%.0f', now),
+  'd', string.format('%.0f', now + ARGV[3]))
 redis.call('PEXPIRE', KEYS[1], math.min(tonumber(ARGV[3]), tonumber(ARGV[4])))
 return 1

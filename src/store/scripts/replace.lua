@@ -7,6 +7,8 @@ end
 if tonumber(record[1]) >= tonumber(ARGV[1]) then
   return record[2] == ARGV[2] and 1 or 0
 end
-redis.call('HSET', KEYS[1], 'g', ARGV[1], 'v', ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], 'g', ARGV[1], 'v', ARGV[2], 'w', string.format('%.0f', now))
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return 1

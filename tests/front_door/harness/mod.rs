@@ -24,6 +24,8 @@ pub mod frames;
 pub mod http2;
 pub mod proxy;
 pub mod recorder;
+#[path = "../../store/server.rs"]
+pub mod redis;
 pub mod shared_upstream;
 pub mod tls;
 pub mod upstream;

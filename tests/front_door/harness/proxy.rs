@@ -6,6 +6,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use simulator::{Bitbucket, Codescan};
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 
 use super::client::Client;
 use super::evidence::Evidence;
-use super::{PATIENCE, wait_until};
+use super::{PATIENCE, redis, wait_until};
 
 /// What is written into the settings file: TOML values by `section.key`.
 #[derive(Clone)]
@@ -25,7 +26,16 @@ pub struct Settings {
     pub environment: Vec<(String, String)>,
     /// How many files it may have open; `None`: as many as the test.
     pub open_files: Option<u32>,
+    /// Ends with the last proxy that uses it.
+    store: Option<Arc<redis::Server>>,
 }
+
+/// With `redis` in it, all tests keep sessions in a store of their own, which is to make no
+/// difference.
+const STORE_VARIABLE: &str = "FRONT_DOOR_STORE";
+
+/// What replicas share: 32 bytes.
+const COOKIE_SECRET: &str = "c2VjcmV0IG9mIGFsbCByZXBsaWNhcyBpbiBhIHRlc3Q=";
 
 impl Settings {
     /// The five that are needed, and every word in the log.
@@ -35,6 +45,7 @@ impl Settings {
             headers: Vec::new(),
             environment: Vec::new(),
             open_files: None,
+            store: None,
         };
         settings.text("bitbucket.url", &bitbucket.url());
         settings.text("bitbucket.client_id", bitbucket.client_id());
@@ -44,7 +55,17 @@ impl Settings {
         settings.text("log.format", "json");
         settings.set("server.workers", "2");
         settings.text("server.drain_delay", "0s");
+        if std::env::var_os(STORE_VARIABLE).is_some_and(|store| store == "redis") {
+            settings.shared_store(&Arc::new(redis::Server::start(&redis::Options::default())));
+        }
         settings
+    }
+
+    /// Sessions are kept in this store.
+    pub fn shared_store(&mut self, store: &Arc<redis::Server>) -> &mut Self {
+        self.store = Some(Arc::clone(store));
+        self.text("session.cookie_secret", COOKIE_SECRET);
+        self.text("session.store", &format!("redis://127.0.0.1:{}", store.port))
     }
 
     /// A value that is not text: `settings.set("session.per_person", "2")`.
@@ -191,6 +212,11 @@ impl Proxy {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kibibytes = line.expect("its memory").trim().trim_end_matches(" kB");
         kibibytes.parse::<usize>().expect("a number") * 1024
+    }
+
+    /// What it was started with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     pub fn settings_file(&self) -> PathBuf {
