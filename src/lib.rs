@@ -37,7 +37,7 @@
 //! # The arrows
 //!
 //! ```text
-//! main > commands > gateway > login > session > bitbucket
+//! main > commands > gateway > login > session > bitbucket, store
 //!                   gateway, login > access, pages > error      commands > all
 //!                   gateway > forward, server (the peer only)
 //!                   gateway > bitbucket, tls (a snapshot made ready for use)

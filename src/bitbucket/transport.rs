@@ -7,8 +7,9 @@
 //! may be a one-time code or refresh token, so nothing is ever sent twice and nothing stale is ever
 //! used. Calls are few (a login, a refresh an hour for a session), and TLS sessions are resumed.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
@@ -21,6 +22,7 @@ use hyper::client::conn::http1;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::connect::{Connection, Connector, ForwardProxy};
 use super::unreachable::Cause;
@@ -28,6 +30,10 @@ use crate::secret::Secret;
 
 /// Bytes of an answer's head, and as many of its body.
 const MAX_ANSWER: usize = 64 * 1024;
+
+/// How much later than it should a time-out comes that tells of a process that stood still, and how
+/// long what came meanwhile takes to be read.
+const STOOD_STILL: Duration = Duration::from_millis(500);
 
 const PRODUCT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
@@ -60,11 +66,18 @@ impl Transport {
     /// Sends `request`, whose URI is absolute, once. Redirects are answers, not followed, and no
     /// cookie is kept. Dropping the future closes the connection; the request may have been sent.
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer, Cause> {
-        let sent = AtomicBool::new(false);
-        let whole = tokio::time::timeout(self.timeout, self.attempt(request, &sent));
-        whole.await.unwrap_or_else(|_| {
-            Err(Cause::TimedOut { after: self.timeout, sent: sent.load(Ordering::Relaxed) })
-        })
+        let (sent, began) = (AtomicBool::new(false), Instant::now());
+        let mut attempt = pin!(self.attempt(request, &sent));
+        if let Ok(answer) = timeout(self.timeout, &mut attempt).await {
+            return answer;
+        }
+        // The answer to a process that stood still has come, and may hold the only live tokens.
+        if began.elapsed() > self.timeout + STOOD_STILL
+            && let Ok(answer) = timeout(STOOD_STILL, attempt).await
+        {
+            return answer;
+        }
+        Err(Cause::TimedOut { after: self.timeout, sent: sent.load(Ordering::Relaxed) })
     }
 
     /// A GET with the person's token, or with none.

@@ -143,10 +143,6 @@ impl Exchanges {
         person: Option<Person>,
         tokens: Tokens,
     ) -> Result<(SessionId, Arc<Session>), Failure> {
-        // First, so that it takes nobody's place among those that a person may hold.
-        if let Some(old) = &order.replaces {
-            self.sessions.end(old);
-        }
         let settings = &order.site.settings.session;
         let new = NewSession {
             person,
@@ -154,6 +150,7 @@ impl Exchanges {
             lifetimes: Lifetimes::new(settings),
             per_person: settings.per_person,
             sealer: &order.site.sealer,
+            replaces: order.replaces.as_deref(),
         };
         Ok(self.sessions.create(new).await?)
     }

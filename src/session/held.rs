@@ -108,6 +108,11 @@ impl Held {
         self.people.add(session, at_most)
     }
 
+    /// Those of the same person.
+    pub fn fellows(&self, session: &Session) -> Vec<Arc<Session>> {
+        self.people.all_of(session)
+    }
+
     /// The person as other sessions hold it, if nothing has changed.
     pub fn share_person(&self, person: Person) -> Arc<Person> {
         self.people.share(person)

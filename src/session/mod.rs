@@ -38,6 +38,9 @@ pub use crate::store::StoreError;
 /// How often, at most, moka and the store hear that a session is in use.
 const USE_TOLD_EVERY: Duration = Duration::from_mins(1);
 
+/// Where sessions are to end soon after their last use, that part of this time.
+const OF_IDLE_LIFE: u32 = 10;
+
 /// One person's login in one browser.
 pub struct Session {
     pub key: SessionKey,
@@ -82,6 +85,11 @@ pub struct Lifetimes {
 impl Lifetimes {
     pub fn new(settings: &settings::Session) -> Self {
         Self { idle: settings.idle_timeout, absolute: settings.max_lifetime }
+    }
+
+    /// How much later than it was told of a session may have been used.
+    fn use_told_every(self) -> Duration {
+        USE_TOLD_EVERY.min(self.idle / OF_IDLE_LIFE)
     }
 }
 
@@ -183,10 +191,10 @@ impl Session {
     }
 
     /// Notes a request. Whether moka and the store should hear of it.
-    fn touch(&self, now: Instant) -> bool {
+    fn touch(&self, lifetimes: Lifetimes, now: Instant) -> bool {
         let used = self.note_use(now);
-        let is_news =
-            used.saturating_sub(self.told.load(Ordering::Relaxed)) >= USE_TOLD_EVERY.as_secs();
+        let is_news = used.saturating_sub(self.told.load(Ordering::Relaxed))
+            >= lifetimes.use_told_every().as_secs();
         if is_news {
             self.told.store(used, Ordering::Relaxed);
         }

@@ -43,6 +43,14 @@ impl People {
         surplus(&own.sessions, per_person)
     }
 
+    /// The sessions of this one's person.
+    pub fn all_of(&self, session: &Session) -> Vec<Arc<Session>> {
+        let person = session.person();
+        let people = self.lock();
+        let own = person.as_ref().and_then(|person| people.get(&identity(person)));
+        own.map_or_else(Vec::new, |own| own.sessions.iter().filter_map(Weak::upgrade).collect())
+    }
+
     /// Forgets sessions that have ended.
     pub fn tidy(&self) {
         self.lock().retain(|_, own| {

@@ -41,6 +41,8 @@ pub struct NewSession<'a> {
     /// How many live sessions a person may have.
     pub per_person: usize,
     pub sealer: &'a Sealer,
+    /// The one that the browser brought, which ends.
+    pub replaces: Option<&'a Session>,
 }
 
 impl Sessions {
@@ -86,7 +88,11 @@ impl Sessions {
         &self,
         new: NewSession<'_>,
     ) -> Result<(SessionId, Arc<Session>), StoreError> {
-        let NewSession { person, mut tokens, lifetimes, per_person, sealer } = new;
+        let NewSession { person, mut tokens, lifetimes, per_person, sealer, replaces } = new;
+        if let Some(old) = replaces {
+            self.end(old);
+            self.store.count_out(old).await;
+        }
         let id = SessionId::generate();
         let whole = match &tokens.refresh {
             Some(_) => lifetimes.absolute,
@@ -119,7 +125,7 @@ impl Sessions {
             self.store.run_out(&session);
             return None;
         }
-        if session.touch(now) {
+        if session.touch(lifetimes, now) {
             self.held.note_use(key);
             self.store.note_use(&session, lifetimes);
         }
@@ -140,11 +146,11 @@ impl Sessions {
     ) -> Result<Option<Arc<Session>>, StoreError> {
         let sessions = Arc::clone(self);
         let fetched = self.control.spawn(async move {
-            let fetched = sessions.store.fetch(&id).await?;
+            let fetched = sessions.store.fetch(&id, lifetimes).await?;
             let now = Instant::now();
             let live = fetched.filter(|session| session.is_live(lifetimes, now));
             if let Some(session) = &live {
-                session.touch(now);
+                session.touch(lifetimes, now);
             }
             Ok(live)
         });

@@ -56,10 +56,14 @@ impl Store {
     }
 
     /// A live session that this process does not hold; from now on it does.
-    pub async fn fetch(&self, id: &SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+    pub async fn fetch(
+        &self,
+        id: &SessionId,
+        lifetimes: Lifetimes,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
         match self {
             Self::Memory(_) => Ok(None),
-            Self::Shared(shared) => shared.fetch(id).await,
+            Self::Shared(shared) => shared.fetch(id, lifetimes).await,
         }
     }
 
@@ -96,6 +100,14 @@ impl Store {
                 }
             }
             Self::Shared(shared) => shared.end(key, session),
+        }
+    }
+
+    /// A session that has ended takes nobody's place among its person's any more.
+    pub async fn count_out(&self, session: &Session) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Shared(shared) => shared.count_out(session).await,
         }
     }
 

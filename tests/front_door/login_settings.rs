@@ -61,6 +61,7 @@ async fn a_login_outlives_a_change_of_the_secret_that_keeps_the_old_one() {
 async fn with_another_secret_or_none_it_has_expired() {
     for secret in [Some(NEW), None] {
         let mut stage = Stage::with(|settings| {
+            settings.text("session.store", "memory").remove("session.cookie_secret");
             if secret.is_some() {
                 settings.text("session.cookie_secret", OLD);
             }
@@ -102,7 +103,10 @@ async fn a_state_of_another_installation_is_not_ours_to_finish() {
 
 #[tokio::test]
 async fn sessions_in_memory_end_with_the_process_and_a_login_is_all_it_takes() {
-    let mut stage = stage_with_secret(OLD).await;
+    let mut stage = Stage::with(|settings| {
+        settings.text("session.store", "memory");
+    })
+    .await;
     let mut browser = stage.logged_in("jcitizen").await;
     stage.restart_proxy(|_| {}).await;
     browser.forget("codescan_signed_in");

@@ -51,6 +51,7 @@ mod pooling;
 mod proxy_protocol;
 mod refresh;
 mod reloading;
+mod replicas;
 mod rfc9112;
 mod rfc9113;
 mod rolling_restart;

@@ -3,6 +3,7 @@
 mod ahead;
 mod crowds;
 mod faults;
+mod hour;
 mod people;
 mod retry_on_401;
 

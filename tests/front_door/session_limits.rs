@@ -61,6 +61,7 @@ async fn without_a_refresh_token_a_session_ends_with_its_token_and_a_navigation_
 #[tokio::test]
 async fn beyond_capacity_the_longest_unused_goes_and_a_fresh_login_never() {
     let stage = Stage::with(|settings| {
+        settings.text("session.store", "memory");
         settings.set("session.capacity", "3");
     })
     .await;

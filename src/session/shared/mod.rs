@@ -28,7 +28,9 @@ use super::held::Held;
 use super::id::{SessionId, SessionKey};
 use super::place::Place;
 use super::{Lifetimes, Session};
-use crate::store::{Condition, HealthReport, Lives, Loaded, Store, StoreError, Trouble};
+use crate::store::{
+    Condition, HealthReport, Lives, Loaded, RecordName, Store, StoreError, Trouble,
+};
 
 /// How long a session is used without a look into the store, which is the net below what is heard.
 const GOOD_FOR: Duration = Duration::from_secs(30);
@@ -73,17 +75,12 @@ impl Shared {
         per_person: usize,
     ) -> Result<(Arc<Session>, Vec<SessionKey>), StoreError> {
         let place = place(&session);
-        let name = place.key.name();
-        let lives = Lives { whole: place.whole, idle: lifetimes.idle };
+        let lives = Lives { whole: place.whole, idle: idle_life(lifetimes) };
         let tokens = Arc::clone(&session.tokens());
         let (since, asked) = (place.doubts(), Instant::now());
         let value = Record::of(&session, &tokens, place, asked).to_bytes();
         self.store.create(&place.key, tokens.generation, &value, lives).await?;
-        let surplus = match &place.person {
-            Some(person) => self.store.join_person(person, name, lives, per_person).await,
-            None => Ok(Vec::new()),
-        };
-        let surplus = surplus.unwrap_or_else(|error| {
+        let surplus = self.count_in(&session, lives, per_person).await.unwrap_or_else(|error| {
             tracing::warn!("a login is not counted by session.per_person: {error}");
             Vec::new()
         });
@@ -94,8 +91,29 @@ impl Shared {
         Ok((session, surplus.into_iter().map(SessionKey::from).collect()))
     }
 
+    /// Counts a new session as its person's, and names those that are then too many.
+    async fn count_in(
+        &self,
+        session: &Session,
+        lives: Lives,
+        per_person: usize,
+    ) -> Result<Vec<RecordName>, StoreError> {
+        let place = place(session);
+        let Some(person) = &place.person else { return Ok(Vec::new()) };
+        // What is told once a minute only must be known now.
+        for fellow in self.held.fellows(session) {
+            let (name, unused_for) = (fellow.key.record_name(), fellow.last_use().elapsed());
+            self.store.note_person_use(person, name, unused_for).await?;
+        }
+        self.store.join_person(person, place.key.name(), lives, per_person).await
+    }
+
     /// See [`super::store::Store::fetch`].
-    pub async fn fetch(&self, id: &SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+    pub async fn fetch(
+        &self,
+        id: &SessionId,
+        lifetimes: Lifetimes,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
         let (heard, key) = (self.heard.load(Ordering::SeqCst), id.record_key());
         if self.ending().contains(&id.key()) {
             return Ok(None);
@@ -108,7 +126,11 @@ impl Shared {
         };
         let Some(loaded) = loaded else { return Ok(None) };
         let Some(record) = Record::from_bytes(&loaded.value) else { return Ok(damaged()) };
-        let session = self.held.insert(self.session(id, record, &loaded, asked));
+        let session = self.session(id, record, &loaded, asked);
+        // It may have been used elsewhere since that was noted.
+        let unused_for = loaded.unused_for.saturating_sub(lifetimes.use_told_every());
+        session.note_use(asked.checked_sub(unused_for).unwrap_or(asked));
+        let session = self.held.insert(session);
         self.held.join_person(&session, usize::MAX);
         // What was heard in between may have been of this session, when it was not held yet.
         if self.heard.load(Ordering::SeqCst) == heard {
@@ -126,9 +148,7 @@ impl Shared {
         let person = person.map(|person| self.held.share_person(person));
         let place = Box::new(Place::new(id.record_key(), counted_as, whole));
         let created = ago(whole.saturating_sub(loaded.ends_in));
-        let session = Session::new(id, person, tokens, created, Some(place));
-        session.note_use(ago(loaded.unused_for));
-        session
+        Session::new(id, person, tokens, created, Some(place))
     }
 
     /// See [`super::store::Store::look_up`]. One look serves all who wait for it.
@@ -213,6 +233,12 @@ impl Shared {
     fn ending(&self) -> MutexGuard<'_, HashSet<SessionKey>> {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// As the store is told: a use is noted some time after the one that was noted last, which must
+/// not shorten a life.
+fn idle_life(lifetimes: Lifetimes) -> Duration {
+    lifetimes.idle + lifetimes.use_told_every()
 }
 
 /// That of a session which this store keeps: all of them have one.

@@ -9,26 +9,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_util::task::AbortOnDropHandle;
+
 use super::{Shared, place};
 use crate::session::Session;
-use crate::session::place::Place;
 use crate::session::store::Whose;
-use crate::store::{Attempt, Loaded, Lock, LockToken, StoreError};
+use crate::store::{Attempt, Loaded, Lock, LockToken, RecordName, StoreError};
 
 /// How often who waits looks for itself: news may be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a turn takes besides two calls' time (to wait for a place among calls, and the call): a
-/// few operations of the store.
-const MARGIN: Duration = Duration::from_secs(6);
+/// How long a turn lasts whose owner has died, and how often it is prolonged while it lives.
+const LASTS: Duration = Duration::from_secs(6);
+const PROLONGED_EVERY: Duration = Duration::from_millis(1500);
 
 /// How long a replica that stood still in the middle has to store what it got.
 const LATE_WRITER_WITHIN: Duration = Duration::from_secs(15);
 
 /// The right to refresh a session. It ends by itself if its owner dies.
 pub struct Turn {
-    lock: Option<LockToken>,
-    lasts: Duration,
+    lock: Option<(LockToken, AbortOnDropHandle<()>)>,
     /// Another replica sent the same refresh token, and it is not known what came of it.
     has_rival: bool,
 }
@@ -36,7 +36,7 @@ pub struct Turn {
 impl Turn {
     /// Where there is nobody else.
     pub fn only_one() -> Self {
-        Self { lock: None, lasts: Duration::ZERO, has_rival: false }
+        Self { lock: None, has_rival: false }
     }
 
     /// Somebody else is to give it back.
@@ -54,31 +54,33 @@ impl Shared {
     ) -> Result<Whose, StoreError> {
         let place = place(session);
         let (stale, name) = (session.tokens().generation, place.key.name());
-        let (token, lasts) = (LockToken::generate(), call * 2 + MARGIN);
+        let token = LockToken::generate();
         loop {
             let news = place.news().notified();
             tokio::pin!(news);
             // From now on, lest it comes between a look and the wait for it.
             news.as_mut().enable();
-            let lock = self.store.lock(name, &token, lasts).await?;
-            let turn = || Turn { lock: Some(token.clone()), lasts, has_rival: false };
+            let lock = self.store.lock(name, &token, LASTS).await?;
             let loaded = match self.look(session).await {
                 Ok(loaded) => loaded,
                 Err(error) => {
-                    self.give_back(session, Turn { has_rival: true, ..turn() });
+                    self.unlock(name, token, Attempt::Open);
                     return Err(error);
                 }
             };
             let is_newer = session.tokens().generation > stale;
             let Some(loaded) = loaded.filter(|_| !is_newer && !session.has_ended()) else {
-                self.give_back(session, Turn { has_rival: true, ..turn() });
+                self.unlock(name, token, Attempt::Open);
                 return Ok(Whose::Settled);
             };
             let wait = match (lock, answer_may_come(&loaded, call)) {
                 (Lock::Held(remaining), _) | (Lock::Ours, Some(remaining)) => remaining,
                 (Lock::Ours, None) => {
                     let has_rival = loaded.attempted_ago.is_some();
-                    return Ok(Whose::Ours(Turn { has_rival, ..turn() }));
+                    let prolonging = Arc::clone(self).prolong(name, token.clone());
+                    let prolonging = AbortOnDropHandle::new(self.control.spawn(prolonging));
+                    let lock = Some((token, prolonging));
+                    return Ok(Whose::Ours(Turn { lock, has_rival }));
                 }
             };
             let _ = tokio::time::timeout(wait.min(LOOK_EVERY), news).await;
@@ -97,7 +99,7 @@ impl Shared {
         session: &Arc<Session>,
         turn: &Turn,
     ) -> Result<bool, StoreError> {
-        let place: &Place = place(session);
+        let place = place(session);
         let (stale, began) = (session.tokens().generation, Instant::now());
         loop {
             let news = place.news().notified();
@@ -111,25 +113,37 @@ impl Shared {
             if !turn.has_rival || left.is_zero() {
                 return Ok(false);
             }
-            if let Some(token) = &turn.lock {
-                self.store.lock(place.key.name(), token, turn.lasts).await?;
-            }
             let _ = tokio::time::timeout(left.min(LOOK_EVERY), news).await;
         }
     }
 
     /// See [`crate::session::store::Store::give_back`].
     pub fn give_back(self: &Arc<Self>, session: &Session, turn: Turn) {
-        let Some(token) = turn.lock else { return };
-        let (shared, name) = (Arc::clone(self), place(session).key.name());
+        let Some((token, prolonging)) = turn.lock else { return };
+        drop(prolonging);
         // Of a rival only time tells.
         let attempt = if turn.has_rival { Attempt::Open } else { Attempt::Over };
+        self.unlock(place(session).key.name(), token, attempt);
+    }
+
+    fn unlock(self: &Arc<Self>, name: RecordName, token: LockToken, attempt: Attempt) {
+        let shared = Arc::clone(self);
         let unlock = async move {
             if let Err(error) = shared.store.unlock(name, &token, attempt).await {
                 tracing::debug!("a turn to refresh ends by its time: {error}");
             }
         };
         self.tasks.spawn_on(unlock, &self.control);
+    }
+
+    /// Until it is aborted.
+    async fn prolong(self: Arc<Self>, name: RecordName, token: LockToken) {
+        loop {
+            tokio::time::sleep(PROLONGED_EVERY).await;
+            if let Err(error) = self.store.lock(name, &token, LASTS).await {
+                tracing::debug!("a turn to refresh is not prolonged: {error}");
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::turn::Turn;
-use super::{Shared, place};
+use super::{Shared, idle_life, place};
 use crate::session::id::SessionKey;
 use crate::session::shared::record::Record;
 use crate::session::store::Saved;
@@ -28,6 +28,15 @@ impl Shared {
         let person = session.and_then(|session| place(session).person.clone());
         let removal = Arc::clone(self).remove(*key, person);
         self.tasks.spawn_on(removal, &self.control);
+    }
+
+    /// A session that has ended takes nobody's place among its person's any more.
+    pub async fn count_out(&self, session: &Session) {
+        let Some(person) = &place(session).person else { return };
+        let name = session.key.record_name();
+        if let Err(error) = self.store.leave_person(person, &[name]).await {
+            tracing::debug!("a session that ended is still counted: {error}");
+        }
     }
 
     async fn remove(self: Arc<Self>, key: SessionKey, person: Option<PersonKey>) {
@@ -53,7 +62,7 @@ impl Shared {
             let began = Instant::now();
             let used = session.last_use();
             let ago = began.saturating_duration_since(used);
-            let noted = shared.store.note_use(name, ago, lifetimes.idle).await;
+            let noted = shared.store.note_use(name, ago, idle_life(lifetimes)).await;
             match noted {
                 Ok(Some(generation)) if generation == session.tokens().generation => {}
                 // The next request looks what it is.

@@ -156,6 +156,16 @@ impl Drop for Stage {
     }
 }
 
+/// Whether [`Settings::between`] makes sessions be kept in a shared store: what is told of those in
+/// memory is then not so.
+pub fn shares_sessions() -> bool {
+    std::env::var_os(STORE_VARIABLE).is_some_and(|store| store == "redis")
+}
+
+/// With `redis` in it, all tests keep sessions in a store of their own, which is to make no
+/// difference.
+const STORE_VARIABLE: &str = "FRONT_DOOR_STORE";
+
 /// SHA-256 in lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);

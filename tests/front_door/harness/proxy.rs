@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::client::Client;
 use super::evidence::Evidence;
-use super::{PATIENCE, redis, wait_until};
+use super::{PATIENCE, redis, shares_sessions, wait_until};
 
 /// What is written into the settings file: TOML values by `section.key`.
 #[derive(Clone)]
@@ -29,10 +29,6 @@ pub struct Settings {
     /// Ends with the last proxy that uses it.
     store: Option<Arc<redis::Server>>,
 }
-
-/// With `redis` in it, all tests keep sessions in a store of their own, which is to make no
-/// difference.
-const STORE_VARIABLE: &str = "FRONT_DOOR_STORE";
 
 /// What replicas share: 32 bytes.
 const COOKIE_SECRET: &str = "c2VjcmV0IG9mIGFsbCByZXBsaWNhcyBpbiBhIHRlc3Q=";
@@ -55,17 +51,18 @@ impl Settings {
         settings.text("log.format", "json");
         settings.set("server.workers", "2");
         settings.text("server.drain_delay", "0s");
-        if std::env::var_os(STORE_VARIABLE).is_some_and(|store| store == "redis") {
-            settings.shared_store(&Arc::new(redis::Server::start(&redis::Options::default())));
+        if shares_sessions() {
+            let store = Arc::new(redis::Server::start(&redis::Options::default()));
+            settings.shared_store(store.port);
+            settings.store = Some(store);
         }
         settings
     }
 
-    /// Sessions are kept in this store.
-    pub fn shared_store(&mut self, store: &Arc<redis::Server>) -> &mut Self {
-        self.store = Some(Arc::clone(store));
+    /// Sessions are kept in the Redis at this port.
+    pub fn shared_store(&mut self, port: u16) -> &mut Self {
         self.text("session.cookie_secret", COOKIE_SECRET);
-        self.text("session.store", &format!("redis://127.0.0.1:{}", store.port))
+        self.text("session.store", &format!("redis://127.0.0.1:{port}"))
     }
 
     /// A value that is not text: `settings.set("session.per_person", "2")`.
