@@ -1,7 +1,8 @@
 //! The code for tokens, the tokens for a person, the person for a session (RFC 6749 §4.1.3).
 //!
 //! Each attempt buys one exchange. It runs apart from the browser's connection, and a second
-//! callback of the same attempt (a reload, a retry) waits for the first and gets its result.
+//! callback of the same attempt (a reload, a retry) waits for the first and gets its result, at
+//! whichever replica.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use super::return_to::ReturnTo;
 use super::{SharedSite, Site};
 use crate::bitbucket::{PeopleError, Person, TokenError, TokenSet};
 use crate::config::settings::Bitbucket;
+use crate::seal;
 use crate::secret::Secret;
 use crate::session::StoreError;
 use crate::session::id::SessionId;
 use crate::session::tokens::Tokens;
-use crate::session::{Lifetimes, NewSession, Session, Sessions};
+use crate::session::{Claim, Lifetimes, NewSession, Session, Sessions};
 use crate::telemetry::metrics::Metrics;
 
 /// Exchanges under way at a time.
@@ -98,26 +100,40 @@ impl Exchanges {
     async fn run(&self, order: Order) -> Result<Outcome, Failure> {
         let turn = tokio::time::timeout(TURN_WITHIN, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
-            self.report(&order, &Failure::Overloaded);
-            return Err(Failure::Overloaded);
+            return Err(self.failed(&order, Failure::Overloaded));
         };
         if let Err(error) = self.sessions.can_keep() {
-            let failure = error.into();
-            self.report(&order, &failure);
-            return Err(failure);
+            return Err(self.failed(&order, error.into()));
         }
-        Ok(match self.exchange(&order).await {
+        let secret = seal::sha256(order.verifier.expose().as_bytes());
+        let calls = order.site.settings.bitbucket.timeout * 2;
+        match self.sessions.store.claim(&secret, calls).await {
+            Ok(Claim::Ours) => {}
+            Ok(Claim::Theirs(Some(id))) => return Ok(Outcome::SignedIn(id)),
+            // It has said why to whom it was asked by.
+            Ok(Claim::Theirs(None)) => return Ok(Outcome::Failed(TokenError::InvalidGrant.into())),
+            Err(error) => return Err(self.failed(&order, error.into())),
+        }
+        let outcome = match self.exchange(&order).await {
             Ok((id, session)) => {
                 let user = session.user();
                 tracing::info!(user, request_id = order.request_id, "signed in");
                 self.metrics.login_finished("success");
                 Outcome::SignedIn(id)
             }
-            Err(failure) => {
-                self.report(&order, &failure);
-                Outcome::Failed(failure)
-            }
-        })
+            Err(failure) => Outcome::Failed(self.failed(&order, failure)),
+        };
+        let id = match &outcome {
+            Outcome::SignedIn(id) => Some(id),
+            Outcome::Failed(_) => None,
+        };
+        self.sessions.store.settle(&secret, id).await;
+        Ok(outcome)
+    }
+
+    fn failed(&self, order: &Order, failure: Failure) -> Failure {
+        self.report(order, &failure);
+        failure
     }
 
     async fn exchange(&self, order: &Order) -> Result<(SessionId, Arc<Session>), Failure> {

@@ -16,7 +16,7 @@ pub mod refresh;
 mod sessions;
 mod shared;
 pub mod slept;
-mod store;
+pub mod store;
 pub mod tokens;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -30,6 +30,7 @@ use self::id::{PublicHash, SessionId, SessionKey};
 use self::place::Place;
 use self::refresh::Renewal;
 pub use self::sessions::{EvictionNotice, NewSession, Sessions};
+pub use self::shared::claims::Claim;
 use self::tokens::Tokens;
 use crate::bitbucket::Person;
 use crate::config::settings;

@@ -25,7 +25,7 @@ pub type EvictionNotice = Box<dyn Fn(&'static str) + Send + Sync>;
 /// The sessions of this process, and of all replicas where they share a store.
 pub struct Sessions {
     pub(super) held: Arc<Held>,
-    pub(super) store: Store,
+    pub store: Store,
     on_eviction: Arc<EvictionNotice>,
     /// What must not be cut off half-way: refreshes, and writes to the store.
     pub(super) tasks: TaskTracker,

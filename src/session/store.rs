@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::held::Held;
 use super::id::{SessionId, SessionKey};
 use super::shared::Shared;
+use super::shared::claims::Claim;
 use super::shared::turn::Turn;
 use super::{Lifetimes, Session};
 use crate::store::StoreError;
@@ -108,6 +109,23 @@ impl Store {
         match self {
             Self::Memory(_) => {}
             Self::Shared(shared) => shared.count_out(session).await,
+        }
+    }
+
+    /// Claims what is to be done once, by whichever replica comes first; waits for so long for
+    /// what another one makes of it. `secret` is known to those alone whom the result is for.
+    pub async fn claim(&self, secret: &[u8; 32], patience: Duration) -> Result<Claim, StoreError> {
+        match self {
+            Self::Memory(_) => Ok(Claim::Ours),
+            Self::Shared(shared) => shared.claim(secret, patience).await,
+        }
+    }
+
+    /// Tells what came of a claim.
+    pub async fn settle(&self, secret: &[u8; 32], session: Option<&SessionId>) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Shared(shared) => shared.settle(secret, session).await,
         }
     }
 

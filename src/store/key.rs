@@ -16,30 +16,44 @@ const PERSON_LABEL: &[u8] = b"codescan-oauth-proxy store person";
 
 /// SHA-256 of the id that a record belongs to: all that the store ever sees of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RecordName([u8; 32]);
+pub struct RecordName {
+    hash: [u8; 32],
+    kind: Kind,
+}
+
+/// What a record is; only the first is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Lasting,
+    Claim,
+}
 
 impl RecordName {
     pub const fn new(hash: [u8; 32]) -> Self {
-        Self(hash)
+        Self { hash, kind: Kind::Lasting }
     }
 
     pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.hash
     }
 
     pub(super) fn to_text(self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0)
+        URL_SAFE_NO_PAD.encode(self.hash)
     }
 
     pub(super) fn from_text(text: &[u8]) -> Option<Self> {
         let mut hash = [0; 32];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut hash).ok()?;
-        (length == 32).then_some(Self(hash))
+        (length == 32).then_some(Self::new(hash))
     }
 
     /// In braces, so that a cluster keeps a record and its lock on one server.
     pub(super) fn record(self) -> String {
-        format!("cop:r:{{{}}}", self.to_text())
+        let kind = match self.kind {
+            Kind::Lasting => 'r',
+            Kind::Claim => 'c',
+        };
+        format!("cop:{kind}:{{{}}}", self.to_text())
     }
 
     pub(super) fn lock(self) -> String {
@@ -57,9 +71,15 @@ pub struct RecordKey {
 impl RecordKey {
     pub fn of_id(id: &[u8; 32]) -> Self {
         Self {
-            name: RecordName(seal::sha256(id)),
+            name: RecordName::new(seal::sha256(id)),
             seal: Zeroizing::new(seal::derive_key(id, SEAL_LABEL)),
         }
+    }
+
+    /// Of a record that says for a short while whose something is, and what came of it.
+    pub fn of_claim(secret: &[u8; 32]) -> Self {
+        let key = Self::of_id(secret);
+        Self { name: RecordName { kind: Kind::Claim, ..key.name }, ..key }
     }
 
     pub fn name(&self) -> RecordName {
@@ -82,7 +102,7 @@ impl RecordKey {
     /// A value put under another name, or another generation than it was made for, does not open.
     fn bound_to(&self, generation: u64) -> [u8; 40] {
         let mut associated = [0; 40];
-        associated[..32].copy_from_slice(&self.name.0);
+        associated[..32].copy_from_slice(&self.name.hash);
         associated[32..].copy_from_slice(&generation.to_be_bytes());
         associated
     }
@@ -127,7 +147,7 @@ mod tests {
         assert_eq!(*key.open(7, &sealed).expect("opens"), b"token");
         assert!(matches!(key.open(6, &sealed), Err(StoreError::Damaged)));
         assert!(RecordKey::of_id(&[2; 32]).open(7, &sealed).is_err());
-        let swapped = RecordKey { name: RecordName([0; 32]), seal: key.seal.clone() };
+        let swapped = RecordKey { name: RecordName::new([0; 32]), seal: key.seal.clone() };
         assert!(swapped.open(7, &sealed).is_err());
     }
 

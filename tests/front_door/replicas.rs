@@ -159,6 +159,24 @@ async fn a_login_begun_at_one_is_finished_at_the_other() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_finished_at_both_spends_its_code_once() {
+    let Some(pair) = Pair::set().await else { return };
+    let mut browser = pair.stage.browser();
+    let way_back = browser.go_to_bitbucket_and_agree("/there", "jcitizen").await;
+    pair.stage.bitbucket.faults(|it| it.exchange = TokenFault::Slow(SHORT));
+    let [first, second] = pair.machines(&browser);
+    let (one, other) = tokio::join!(first.get(&way_back), second.get(&way_back));
+    let late = second.get(&way_back).await;
+    for answer in [one, other, late] {
+        assert_eq!(answer.status, StatusCode::FOUND, "{}", answer.text());
+        let cookie = answer.sets("codescan_session").expect("a session").value().to_owned();
+        let session = pair.stage.client().with("cookie", &format!("codescan_session={cookie}"));
+        assert_eq!(user(&session).await.as_deref(), Some("jcitizen"));
+    }
+    assert_eq!(pair.stage.bitbucket.count(Call::TokenExchange), 1);
+}
+
+#[tokio::test]
 async fn a_restart_logs_nobody_out() {
     let Some(mut pair) = Pair::set().await else { return };
     let browser = pair.signed_in_for("jcitizen", HOUR).await;

@@ -10,6 +10,7 @@
 //! - Who ends a session removes its record. Until that is done it is not fetched here again.
 //! - One replica refreshes a session at a time ([`turn`]).
 
+pub mod claims;
 mod news;
 mod record;
 pub mod turn;
