@@ -6,6 +6,7 @@
 //!     prints the simulator's URL, client id and client secret and the bytes of one session's
 //!     tokens, then reads lines:
 //!   login <proxy's origin> <number> <file>    logs in so often and writes "name=value" lines
+//!   life <seconds>                            of the access tokens from now on
 //! ```
 //!
 //! The certificate is the one to trust of a proxy with `https`. The simulator runs until the input
@@ -18,6 +19,7 @@ use std::fs;
 use std::io::{self, BufRead, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{COOKIE, HOST, LOCATION, SET_COOKIE};
@@ -64,11 +66,17 @@ async fn main() -> Result<()> {
     for line in io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split(' ').collect();
-        let ["login", origin, number, file] = words.as_slice() else {
-            return Err("not understood".into());
-        };
-        let cookies = log_in(&bitbucket, &tls, origin, number.parse()?, people).await?;
-        fs::write(file, cookies.join("\n") + "\n")?;
+        match words.as_slice() {
+            ["login", origin, number, file] => {
+                let cookies = log_in(&bitbucket, &tls, origin, number.parse()?, people).await?;
+                fs::write(file, cookies.join("\n") + "\n")?;
+            }
+            ["life", seconds] => {
+                let seconds = Duration::from_secs(seconds.parse()?);
+                bitbucket.faults(|it| it.access_token_lifetime = seconds);
+            }
+            _ => return Err("not understood".into()),
+        }
         println!("done");
         io::stdout().flush()?;
     }

@@ -23,7 +23,14 @@ class Logins:
 
     def make(self, origin, number, file):
         """So many sessions; their cookies are the lines of the file."""
-        self._process.stdin.write(f"login {origin} {number} {file}\n")
+        self._tell(f"login {origin} {number} {file}")
+
+    def live_for(self, seconds):
+        """Access tokens live so long from now on."""
+        self._tell(f"life {seconds}")
+
+    def _tell(self, line):
+        self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
         if self._process.stdout.readline() != "done\n":
             raise Failure("no sessions could be made")

@@ -103,8 +103,9 @@ client_secret = "{client_secret}"
 [codescan]
 url = "http://127.0.0.1:{upstream}"
 [session]
-capacity = 2000000
+capacity = {capacity}
 per_person = 1000000
+{store}
 [log]
 format = "json"
 """
@@ -298,6 +299,9 @@ class Ours(Peer):
     """This proxy, holding sessions made through the front door."""
 
     name = "ours"
+    capacity = 2_000_000
+    # Lines of [session].
+    store = ""
 
     def __init__(self, scene, secure=False, sessions=None):
         super().__init__(scene, secure)
@@ -313,7 +317,8 @@ class Ours(Peer):
             )
         settings = self.write(".toml", OURS.format(
             upstream=self.scene.upstream.port, port=self.port, admin=self.admin,
-            origin=self.origin, tls=tls, **self.scene.logins.bitbucket,
+            origin=self.origin, tls=tls, capacity=self.capacity, store=self.store,
+            **self.scene.logins.bitbucket,
         ))
         return [self.scene.proxy, "--config", settings]
 

@@ -17,6 +17,7 @@ from .machine import ROOT, first_line
 from .stage import Failure, say
 
 PACKAGES = {
+    "redis-server": "redis-server", "redis-cli": "redis-tools",
     "nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "openssl": "openssl",
     "valgrind": "valgrind",
 }

@@ -209,6 +209,28 @@ async fn nobody_has_more_sessions_than_the_setting_lets_whoever_made_them() {
 }
 
 #[tokio::test]
+async fn those_too_many_are_known_to_a_replica_that_never_saw_them() {
+    let pair = Pair::with(|settings| {
+        settings.set("session.per_person", "2");
+    })
+    .await;
+    let Some(mut pair) = pair else { return };
+    let mut sessions = Vec::new();
+    for _ in 0..4 {
+        sessions.push(pair.machines(&pair.signed_in_for("jcitizen", HOUR).await)[0].clone());
+        // It holds none of them any more.
+        pair.stage.restart_proxy(|_| {}).await;
+        pair.in_step().await;
+    }
+    for client in &sessions[..2] {
+        assert_eq!(user(client).await, None);
+    }
+    for client in &sessions[2..] {
+        assert_eq!(user(client).await.as_deref(), Some("jcitizen"));
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_at_one_is_a_refresh_at_both() {
     let Some(pair) = Pair::set().await else { return };
     pair.in_step().await;

@@ -22,6 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use self::record::Record;
@@ -30,7 +32,8 @@ use super::id::{SessionId, SessionKey};
 use super::place::Place;
 use super::{Lifetimes, Session};
 use crate::store::{
-    Condition, HealthReport, Lives, Loaded, RecordName, Store, StoreError, Trouble,
+    Condition, HealthReport, Lives, Loaded, OPERATION_TIMEOUT, RecordName, Store, StoreError,
+    Trouble,
 };
 
 /// How long a session is used without a look into the store, which is the net below what is heard.
@@ -38,6 +41,9 @@ const GOOD_FOR: Duration = Duration::from_secs(30);
 
 /// The same while changes are not heard.
 const GOOD_FOR_UNHEARD: Duration = Duration::from_secs(1);
+
+/// Strangers' cookies are looked for, too.
+const FETCHES_AT_A_TIME: usize = 256;
 
 pub struct Shared {
     store: Store,
@@ -50,6 +56,7 @@ pub struct Shared {
     /// Ended here, and perhaps not yet removed from the store.
     ending: Mutex<HashSet<SessionKey>>,
     count: AtomicU64,
+    fetches: Semaphore,
 }
 
 impl Shared {
@@ -63,6 +70,7 @@ impl Shared {
             heard: AtomicU64::new(0),
             ending: Mutex::default(),
             count: AtomicU64::new(0),
+            fetches: Semaphore::new(FETCHES_AT_A_TIME),
         });
         shared.control.spawn(news::follow(Arc::clone(&shared)));
         shared.control.spawn(news::keep_counting(Arc::clone(&shared)));
@@ -80,7 +88,10 @@ impl Shared {
         let tokens = Arc::clone(&session.tokens());
         let (since, asked) = (place.doubts(), Instant::now());
         let value = Record::of(&session, &tokens, place, asked).to_bytes();
-        self.store.create(&place.key, tokens.generation, &value, lives).await?;
+        if !self.store.create(&place.key, tokens.generation, &value, lives).await? {
+            // Of 256 random bits there are no two: somebody has written there.
+            return Err(StoreError::Damaged);
+        }
         let surplus = self.count_in(&session, lives, per_person).await.unwrap_or_else(|error| {
             tracing::warn!("a login is not counted by session.per_person: {error}");
             Vec::new()
@@ -106,7 +117,10 @@ impl Shared {
             let (name, unused_for) = (fellow.key.record_name(), fellow.last_use().elapsed());
             self.store.note_person_use(person, name, unused_for).await?;
         }
-        self.store.join_person(person, place.key.name(), lives, per_person).await
+        let surplus = self.store.join_person(person, place.key.name(), lives, per_person).await?;
+        // They are ended by who asked, who may not hold them and know whose they are.
+        self.store.leave_person(person, &surplus).await?;
+        Ok(surplus)
     }
 
     /// See [`super::store::Store::fetch`].
@@ -120,6 +134,8 @@ impl Shared {
             return Ok(None);
         }
         let asked = Instant::now();
+        let turn = timeout(OPERATION_TIMEOUT, self.fetches.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(StoreError::Unavailable(Trouble::TimedOut)) };
         let loaded = match self.store.load(&key).await {
             Ok(loaded) => loaded,
             Err(StoreError::Damaged) => return Ok(damaged()),
@@ -171,7 +187,7 @@ impl Shared {
             Ok(loaded) => loaded,
             Err(error) => {
                 // For a moment, lest each request asks anew.
-                session.confirm(since, asked + GOOD_FOR_UNHEARD);
+                session.confirm(since, Instant::now() + GOOD_FOR_UNHEARD);
                 return Err(error);
             }
         };
