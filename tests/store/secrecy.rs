@@ -69,7 +69,7 @@ async fn a_dump_and_a_log_of_all_writes_hold_no_token_id_or_name() {
         assert!(!holds(&all, URL_SAFE_NO_PAD.encode(word).as_bytes()), "{word} in base64");
     }
     for id in ids {
-        let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = id.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         let forms = [hex.clone(), hex.to_uppercase(), URL_SAFE_NO_PAD.encode(id)];
         assert!(!holds(&all, &id));
         assert!(!forms.iter().any(|form| holds(&all, form.as_bytes())));

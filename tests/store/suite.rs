@@ -113,14 +113,14 @@ async fn what_was_removed_does_not_come_back(one: &Store, other: &Store) {
 async fn a_late_note_of_use_shortens_nothing(one: &Store, other: &Store) {
     let key = created(one, b"value").await;
     let name = key.name();
-    let long_ago = LIVES.idle - Duration::from_secs(5);
+    let long_ago = LIVES.idle.saturating_sub(Duration::from_secs(5));
     assert_eq!(one.note_use(name, Duration::ZERO, LIVES.idle).await, Ok(Some(1)));
     assert_eq!(other.note_use(name, long_ago, LIVES.idle).await, Ok(Some(1)));
     assert_eq!(other.note_use(name, LIVES.idle * 2, LIVES.idle).await, Ok(Some(1)));
     assert_eq!(other.note_use(name, Duration::ZERO, Duration::from_secs(1)).await, Ok(Some(1)));
     let record = found(one, &key).await;
     assert!(record.unused_for < Duration::from_mins(1), "{:?}", record.unused_for);
-    assert!(record.expires_in > LIVES.idle - Duration::from_mins(1), "{:?}", record.expires_in);
+    assert!(record.expires_in + Duration::from_mins(1) > LIVES.idle, "{:?}", record.expires_in);
 }
 
 async fn a_use_lengthens_the_idle_life_but_not_the_whole(store: &Store) {
@@ -203,7 +203,7 @@ async fn the_longest_unused_of_a_person_are_too_many(one: &Store, other: &Store)
     }
     one.note_person_use(&person, names[0], Duration::ZERO).await.expect("up");
     tokio::time::sleep(Duration::from_millis(3)).await;
-    let late = LIVES.idle - Duration::from_mins(1);
+    let late = LIVES.idle.saturating_sub(Duration::from_mins(1));
     other.note_person_use(&person, names[2], late).await.expect("up");
     let surplus = other.join_person(&person, names[3], LIVES, 3).await;
     assert_eq!(surplus, Ok(vec![names[1]]), "the first was used since, the third is younger");
